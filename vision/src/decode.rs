@@ -1,0 +1,135 @@
+//! Bytes → an upright RGB photo. Sizes are read from the header and refused before a pixel is decoded.
+//! Of an animation the first frame is read; colour profiles are ignored, as the reference does.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+use crate::Error;
+use crate::flatten::flatten;
+
+/// What is refused before decoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest file.
+    pub max_bytes: usize,
+    /// Most pixels, width times height.
+    pub max_pixels: u64,
+    /// Longest side.
+    pub max_side: u32,
+}
+
+impl Default for Limits {
+    /// 20 MiB, 50 million pixels, 16,384 a side: every camera passes, and a decoded photo stays below 400 MB.
+    fn default() -> Self {
+        Self {
+            max_bytes: 20 << 20,
+            max_pixels: 50_000_000,
+            max_side: 16_384,
+        }
+    }
+}
+
+/// A decoded picture, upright.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// The pixels, 8-bit RGB, alpha composited on white.
+    pub pixels: RgbImage,
+    /// `png`, `jpeg`, `webp`, `gif` or `bmp`.
+    pub format: &'static str,
+    /// The EXIF orientation, 1 to 8, that the file named; it is already applied.
+    pub orientation: u8,
+}
+
+/// Decodes a PNG, JPEG, WebP, GIF or BMP file.
+///
+/// # Errors
+/// When the file is empty, too long, no image, too large by its header, or broken.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Photo, Error> {
+    if bytes.is_empty() {
+        return Err(Error::Empty);
+    }
+    if bytes.len() > limits.max_bytes {
+        return Err(Error::TooManyBytes {
+            got: bytes.len(),
+            limit: limits.max_bytes,
+        });
+    }
+    let (format, name) = recognise(bytes)?;
+    let corrupt = |error: image::ImageError| Error::Corrupt {
+        format: name,
+        reason: error.to_string(),
+    };
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(allocation(limits));
+    let mut decoder = reader.into_decoder().map_err(corrupt)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, limits)?;
+
+    let orientation = decoder.orientation().map_err(corrupt)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    image.apply_orientation(orientation);
+    Ok(Photo {
+        pixels: flatten(image),
+        format: name,
+        orientation: orientation.to_exif(),
+    })
+}
+
+/// The format by the first bytes; file names and declared types are never believed.
+fn recognise(bytes: &[u8]) -> Result<(ImageFormat, &'static str), Error> {
+    let Ok(format) = image::guess_format(bytes) else {
+        let start = bytes
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        return Err(Error::UnknownFormat { start });
+    };
+    let name = match format {
+        ImageFormat::Png => "png",
+        ImageFormat::Jpeg => "jpeg",
+        ImageFormat::WebP => "webp",
+        ImageFormat::Gif => "gif",
+        ImageFormat::Bmp => "bmp",
+        other => {
+            return Err(Error::UnsupportedFormat {
+                format: format!("{other:?}").to_lowercase(),
+            });
+        }
+    };
+    Ok((format, name))
+}
+
+/// Refuses a size before anything of that size is allocated.
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Error> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(Error::NoPixels { width, height });
+    }
+    if width.max(height) > limits.max_side {
+        return Err(Error::SideTooLong {
+            width,
+            height,
+            limit: limits.max_side,
+        });
+    }
+    if pixels > limits.max_pixels {
+        return Err(Error::TooManyPixels {
+            width,
+            height,
+            pixels,
+            limit: limits.max_pixels,
+        });
+    }
+    Ok(())
+}
+
+/// What a decoder may hold beside the picture: a frame of 16-bit RGBA.
+fn allocation(limits: &Limits) -> image::Limits {
+    let mut allowed = image::Limits::no_limits();
+    allowed.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(1 << 20));
+    allowed
+}
