@@ -1,0 +1,163 @@
+//! The typed form of an answer: six steps, the types and candidates they state, the label. Reads answers of other
+//! models too, so it forgives white space and titles; `grammar.rs` holds the exact form.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::grammar::{ParseError, STEP_TITLES, expected, render};
+use crate::ontology::{NONE, Ontology};
+use crate::reading;
+
+/// An answer, read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The six steps, in order.
+    pub steps: Vec<Step>,
+    /// Type of the object, if step 4 states one.
+    pub object_type: Option<String>,
+    /// Type of the entity, if step 4 states one.
+    pub entity_type: Option<String>,
+    /// The labels named in step 5, in the order of their first mention.
+    pub candidates: Vec<String>,
+    /// The answer: the full name of a label of the ontology.
+    pub label: String,
+}
+
+/// One step of the reasoning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// 1 to 6.
+    #[schema(minimum = 1, maximum = 6, example = 1)]
+    pub number: u8,
+    /// Title as written; the standard title where the answer has none.
+    #[schema(example = "Image and object analysis")]
+    pub title: String,
+    /// What the model says in this step, without title and surrounding white space.
+    pub text: String,
+}
+
+/// Reads an answer. White space between its parts is free, titles may be missing or differ; the order of the parts,
+/// the six steps and the one label are not negotiable.
+///
+/// # Errors
+/// The first thing that is missing, out of order or unknown.
+pub fn parse(ontology: &Ontology, response: &str) -> Result<Trace, ParseError> {
+    let (thought, label) = split_answer(response)?;
+    let steps = split_steps(thought)?;
+    let name = label.trim_matches(|c: char| c.is_whitespace() || "'\"`*.".contains(c));
+    let label = ontology
+        .find(name)
+        .ok_or_else(|| ParseError::UnknownLabel {
+            label: label.trim().to_owned(),
+        })?;
+    let (object_type, entity_type) = reading::types(ontology, &steps[3].text);
+    Ok(Trace {
+        object_type,
+        entity_type,
+        candidates: reading::candidates(ontology, &steps[4].text),
+        label: label.name.clone(),
+        steps,
+    })
+}
+
+impl Trace {
+    /// Whether the label agrees with what the trace itself states: it is among the stated candidates, it carries the
+    /// stated types (`none` asks only that types are stated), and the candidates are exactly those of the types.
+    pub fn consistent(&self, ontology: &Ontology) -> bool {
+        let (Some(object_type), Some(entity_type)) = (&self.object_type, &self.entity_type) else {
+            return false;
+        };
+        let Some(label) = ontology.find(&self.label) else {
+            return false;
+        };
+        let typed = label.name == NONE
+            || (label.object_type.as_ref() == Some(object_type)
+                && label.entity_type.as_ref() == Some(entity_type));
+        let stated: HashSet<&str> = self.candidates.iter().map(String::as_str).collect();
+        let possible: HashSet<&str> = ontology
+            .candidates(object_type, entity_type)
+            .into_iter()
+            .collect();
+        typed && stated.contains(label.name.as_str()) && stated == possible
+    }
+
+    /// Writes the trace in the exact form of the grammar, under the standard titles.
+    ///
+    /// # Errors
+    /// When it has not six steps, or a text would be taken for structure.
+    pub fn render(&self) -> Result<String, ParseError> {
+        let texts: Vec<&str> = self.steps.iter().map(|step| step.text.as_str()).collect();
+        let texts: [&str; 6] =
+            texts
+                .try_into()
+                .map_err(|texts: Vec<&str>| ParseError::MissingStep {
+                    number: texts.len().min(6) as u8 + 1,
+                })?;
+        render(&texts, &self.label)
+    }
+}
+
+/// The reasoning and the label, both with the white space around them.
+fn split_answer(response: &str) -> Result<(&str, &str), ParseError> {
+    let mut at = 0;
+    tag(response, &mut at, "<think>")?;
+    let thought = until(response, &mut at, "</think>")?;
+    tag(response, &mut at, "<answer>")?;
+    let label = until(response, &mut at, "</answer>")?;
+    if response[at..].trim().is_empty() {
+        Ok((thought, label))
+    } else {
+        Err(expected(response, at, ""))
+    }
+}
+
+/// Steps over white space and a tag.
+fn tag(response: &str, at: &mut usize, tag: &str) -> Result<(), ParseError> {
+    let start = response.len() - response[*at..].trim_start().len();
+    if !response[start..].starts_with(tag) {
+        return Err(expected(response, start, tag));
+    }
+    *at = start + tag.len();
+    Ok(())
+}
+
+/// Everything before a closing tag; steps over the tag.
+fn until<'a>(response: &'a str, at: &mut usize, tag: &str) -> Result<&'a str, ParseError> {
+    let rest = &response[*at..];
+    let length = rest
+        .find(tag)
+        .ok_or_else(|| expected(response, response.len(), tag))?;
+    *at += length + tag.len();
+    Ok(&rest[..length])
+}
+
+fn split_steps(thought: &str) -> Result<Vec<Step>, ParseError> {
+    let mut steps = Vec::with_capacity(6);
+    let mut rest = thought;
+    for (number, title) in (1..).zip(STEP_TITLES) {
+        let marker = format!("Step {number}:");
+        let start = rest
+            .find(&marker)
+            .ok_or(ParseError::MissingStep { number })?
+            + marker.len();
+        rest = &rest[start..];
+        let end = rest
+            .find(&format!("Step {}:", number + 1))
+            .unwrap_or(rest.len());
+        let text = rest[..end].trim();
+        let text = text
+            .strip_prefix(title)
+            .map_or(text, |text| text.trim_start_matches(['.', ':']).trim());
+        if text.is_empty() {
+            return Err(ParseError::EmptyStep { number });
+        }
+        steps.push(Step {
+            number,
+            title: title.to_owned(),
+            text: text.to_owned(),
+        });
+    }
+    Ok(steps)
+}
