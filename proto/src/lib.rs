@@ -6,11 +6,22 @@
 
 mod grammar;
 mod ontology;
+mod openapi;
+mod problem;
 mod prompt;
 mod reading;
+mod request;
+mod response;
 mod trace;
 
 pub use grammar::{ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render};
 pub use ontology::{EntityType, Label, NONE, Ontology, OntologyError};
+pub use openapi::openapi;
+pub use problem::{PROBLEM_JSON, Problem};
 pub use prompt::{Part, Template, TemplateError, prompt};
+pub use request::{BboxError, BoxFormatError, BoxFormatName, ExtractRequest, parse_bbox};
+pub use response::{
+    CropReport, ExtractResponse, FinishReason, Health, ImageReport, ModelReport, Relation, Timings,
+    TraceReport, Usage,
+};
 pub use trace::{Step, Trace, parse};
