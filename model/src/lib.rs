@@ -1,1 +1,34 @@
-//! model
+//! The vision-language model: a Qwen2.5-VL network in burn, its checkpoints, tokenizer, sampling, and the six-step protocol
+//! decoded over it. Opens no socket and decodes no image file.
+//!
+//! Shapes in comments: `n` rows (tokens of all sequences laid one after another), `p` patches, `l` keys, `d` width,
+//! `m` merge side, `heads`, `head_dim`.
+
+pub mod attention;
+pub mod checkpoint;
+pub mod config;
+mod error;
+pub mod extract;
+pub mod files;
+pub mod generate;
+pub mod guide;
+pub mod init;
+pub mod linear;
+pub mod norm;
+pub mod qwen;
+pub mod rope;
+pub mod sampling;
+pub mod template;
+pub mod text;
+pub mod tokenizer;
+pub mod vision;
+pub mod weights;
+
+pub use checkpoint::Checkpoint;
+pub use config::Config;
+pub use error::Error;
+pub use extract::{Answer, Extractor, Info, Options, Question};
+pub use files::Files;
+pub use generate::{FinishReason, Generation, generate};
+pub use qwen::{Qwen, Span};
+pub use sampling::Sampling;

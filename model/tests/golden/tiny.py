@@ -11,14 +11,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 import common
 
 HERE = Path(__file__).parent
 NEW_TOKENS = 24
 # Logits are kept for the last prompt position and for the steps after it, as far as this.
-LOGIT_ROWS = 8
+LOGIT_ROWS = 6
 
 # width, height, seed. The limits below leave `small` alone, shrink `photo` by max_pixels, enlarge
 # `dot` by min_pixels; `tall` and `wide` have windows cut at the edge.
@@ -34,7 +33,7 @@ MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 36
 VARIANTS = {
     # As the published 3B file: flat config, old keys, tied head, one file, bf16.
     "a": {
-        "seed": 11,
+        "seed": 1,
         "config": "flat",
         "keys": "old",
         "tied": True,
@@ -66,7 +65,7 @@ VARIANTS = {
     },
     # As transformers 5 keeps it in memory: nested config, new keys, own head, three files, f32.
     "b": {
-        "seed": 22,
+        "seed": 7,
         "config": "parameters",
         "keys": "new",
         "tied": False,
@@ -98,7 +97,7 @@ VARIANTS = {
     },
     # As releases in between wrote it: text_config with rope_scaling, tie said inside, f16.
     "c": {
-        "seed": 33,
+        "seed": 7,
         "config": "scaling",
         "keys": "old",
         "tied": True,
@@ -220,7 +219,7 @@ def make_pixels(processor, images: dict) -> None:
         tensors[f"{name}.grid_thw"] = out["image_grid_thw"]
         if name == "small":
             tensors[f"{name}.pixel_values"] = out["pixel_values"][:4].contiguous()
-    save_file(tensors, HERE / "images.safetensors")
+    common.write_blob(HERE / "images.safetensors", tensors)
 
 
 @torch.no_grad()
@@ -336,8 +335,7 @@ def make_variant(name: str, images: dict) -> None:
         "cases": [record for record, _ in made],
     }
     common.write_json(HERE / f"{name}.json", header)
-    blob = {key: value.contiguous() for key, value in tensors.items()}
-    save_file(blob, HERE / f"{name}.safetensors")
+    common.write_blob(HERE / f"{name}.safetensors", tensors)
 
 
 def early_end(records: list[dict]) -> int:

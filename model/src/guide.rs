@@ -1,0 +1,135 @@
+//! The six-step grammar over token ids: forced headings, free text that cannot break them, a label out of a trie. The words of
+//! the grammar are `proto`'s; this file only knows how they fall into tokens.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proto::{Ontology, ParseError, Segment, grammar, pieces};
+
+use crate::generate::{Guide, Next};
+use crate::tokenizer::Tokenizer;
+
+/// The longest free text of a step: the corpus' longest has about 60 tokens.
+const MAX_STEP_TOKENS: usize = 160;
+
+/// The grammar in tokens, made once a checkpoint and ontology.
+#[derive(Debug)]
+pub struct Script {
+    segments: Vec<Tokens>,
+    /// Tokens no free text may hold.
+    forbidden: HashSet<u32>,
+}
+
+#[derive(Debug)]
+enum Tokens {
+    Forced(Vec<u32>),
+    Free,
+    Label(Vec<Vec<u32>>),
+}
+
+impl Script {
+    /// The grammar of `ontology` in the tokens of `tokenizer`.
+    pub fn new(tokenizer: &Tokenizer, ontology: &Ontology, vocab: usize, eos: &[u32]) -> Self {
+        let segments = grammar()
+            .into_iter()
+            .map(|segment| match segment {
+                Segment::Forced(text) => Tokens::Forced(tokenizer.encode(&text)),
+                Segment::Free => Tokens::Free,
+                Segment::Label => {
+                    Tokens::Label(ontology.labels.iter().map(|label| tokenizer.encode(&label.name)).collect())
+                }
+            })
+            .collect();
+        let breaks = |id: &u32| {
+            let text = tokenizer.decode(&[*id], false);
+            eos.contains(id) || text.contains(['<', '\n', '\r']) || text.trim_start() == "Step" || text.is_empty()
+        };
+        Self { segments, forbidden: (0..vocab as u32).filter(breaks).collect() }
+    }
+
+    /// The first token of the forced text behind the free segment at `index`: saying it ends the segment.
+    fn exit(&self, index: usize) -> u32 {
+        match self.segments.get(index + 1) {
+            Some(Tokens::Forced(ids)) => ids[0],
+            _ => unreachable!("the grammar forces text behind every free segment"),
+        }
+    }
+}
+
+/// A response cut into the tokens the grammar would make of it: what training must show the model.
+///
+/// # Errors
+/// If the response does not follow the grammar.
+pub fn response_ids(tokenizer: &Tokenizer, response: &str) -> Result<Vec<u32>, ParseError> {
+    Ok(pieces(response)?.iter().flat_map(|piece| tokenizer.encode(piece)).collect())
+}
+
+/// Leads one answer through a [`Script`].
+#[derive(Clone, Debug)]
+pub struct SixSteps {
+    script: Arc<Script>,
+    segment: usize,
+    /// Tokens said in the current segment.
+    said: Vec<u32>,
+}
+
+impl SixSteps {
+    /// At the beginning of `script`.
+    pub fn new(script: Arc<Script>) -> Self {
+        Self { script, segment: 0, said: vec![] }
+    }
+
+    /// Goes to the next segment and takes the forced text that stands there, then to the one behind it.
+    fn forced(&mut self, skip: usize) -> Vec<u32> {
+        self.said.clear();
+        let Some(Tokens::Forced(ids)) = self.script.segments.get(self.segment) else {
+            return vec![];
+        };
+        let ids = ids[skip..].to_vec();
+        self.segment += 1;
+        ids
+    }
+}
+
+impl Guide for SixSteps {
+    fn opening(&mut self) -> Vec<u32> {
+        self.forced(0)
+    }
+
+    fn allows(&self, id: u32) -> bool {
+        match &self.script.segments[self.segment] {
+            Tokens::Free => {
+                (!self.said.is_empty() && id == self.script.exit(self.segment)) || !self.script.forbidden.contains(&id)
+            }
+            Tokens::Label(labels) => labels.iter().any(|label| {
+                label.len() > self.said.len() && label.starts_with(&self.said) && label[self.said.len()] == id
+            }),
+            Tokens::Forced(_) => false,
+        }
+    }
+
+    fn accept(&mut self, id: u32) -> Next {
+        match &self.script.segments[self.segment] {
+            Tokens::Free if !self.said.is_empty() && id == self.script.exit(self.segment) => {
+                self.segment += 1;
+                Next::Continue(self.forced(1))
+            }
+            Tokens::Free if self.said.len() >= MAX_STEP_TOKENS => {
+                self.segment += 1;
+                Next::Instead(self.forced(0))
+            }
+            Tokens::Label(labels) => {
+                self.said.push(id);
+                if !labels.contains(&self.said) {
+                    return Next::Continue(vec![]);
+                }
+                self.segment += 1;
+                Next::Finished(self.forced(0))
+            }
+            _ => {
+                self.said.push(id);
+                Next::Continue(vec![])
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From scores to the next token: penalty, mask, temperature, top-k, top-p, in the order of transformers.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use crate::{Error, Files};
+
+/// How tokens are chosen; names are the keys of `generation_config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the best token always.
+    pub temperature: f32,
+    /// The smallest set of tokens with this probability mass is kept; 1 keeps all.
+    pub top_p: f32,
+    /// This many best tokens are kept; 0 keeps all.
+    pub top_k: usize,
+    /// Scores of ids seen in prompt or answer are divided (or, if negative, multiplied) by this; 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// Starts the random stream.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, repetition_penalty: 1.0, seed: 0 }
+    }
+}
+
+/// What `generation_config.json` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GenerationConfig {
+    /// Any of these ends an answer.
+    pub eos_token_id: Vec<u32>,
+    /// The checkpoint's own way of choosing tokens.
+    pub sampling: Sampling,
+}
+
+impl GenerationConfig {
+    /// Reads `generation_config.json`; without one the end token comes from `config.json`.
+    pub fn open(files: &Files) -> Result<Self, Error> {
+        let file = "generation_config.json";
+        let value = files.json(file)?.unwrap_or_default();
+        let root = files.json("config.json")?.unwrap_or_default();
+        let eos = [&value["eos_token_id"], &root["eos_token_id"], &root["text_config"]["eos_token_id"]]
+            .into_iter()
+            .find(|eos| !eos.is_null())
+            .map(|eos| match eos {
+                Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
+                other => other.as_u64().map(|id| id as u32).into_iter().collect::<Vec<u32>>(),
+            })
+            .unwrap_or_default();
+        if eos.is_empty() {
+            return Err(Error::bad(file, "needs eos_token_id"));
+        }
+        let float = |key: &str, otherwise: f32| value[key].as_f64().map_or(otherwise, |v| v as f32);
+        // A file that samples with a vanishing temperature means greedy: the published checkpoints do so.
+        let samples = value["do_sample"].as_bool().unwrap_or(false) && float("temperature", 1.0) > 1e-5;
+        let sampling = Sampling {
+            temperature: if samples { float("temperature", 1.0) } else { 0.0 },
+            top_p: float("top_p", 1.0),
+            top_k: value["top_k"].as_u64().unwrap_or(0) as usize,
+            repetition_penalty: float("repetition_penalty", 1.0),
+            seed: 0,
+        };
+        Ok(Self { eos_token_id: eos, sampling })
+    }
+}
+
+/// Chooses the tokens of one sequence.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    rng: ChaCha8Rng,
+}
+
+impl Sampler {
+    /// A sampler at the start of its random stream.
+    pub fn new(sampling: &Sampling) -> Self {
+        Self { sampling: sampling.clone(), rng: ChaCha8Rng::seed_from_u64(sampling.seed) }
+    }
+
+    /// The next token among those `allowed`, given the `seen` ids of prompt and answer.
+    ///
+    /// # Panics
+    /// If no token is allowed.
+    pub fn choose(&mut self, logits: &[f32], seen: &[u32], allowed: impl Fn(u32) -> bool) -> u32 {
+        let mut scores = logits.to_vec();
+        let penalty = self.sampling.repetition_penalty;
+        if (penalty - 1.0).abs() > f32::EPSILON {
+            let mut done = vec![false; scores.len()];
+            for &id in seen {
+                if !std::mem::replace(&mut done[id as usize], true) {
+                    let score = &mut scores[id as usize];
+                    *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+                }
+            }
+        }
+        let mut kept: Vec<(u32, f32)> = (0..).zip(scores).filter(|&(id, _)| allowed(id)).collect();
+        assert!(!kept.is_empty(), "some token must be allowed");
+        if self.sampling.temperature <= 0.0 {
+            // The first of equals, like torch.argmax.
+            let best = kept.iter().skip(1).fold(kept[0], |best, &next| if next.1 > best.1 { next } else { best });
+            return best.0;
+        }
+        kept.sort_by(|a, b| b.1.total_cmp(&a.1));
+        if self.sampling.top_k > 0 {
+            let least = kept[self.sampling.top_k.min(kept.len()) - 1].1;
+            kept.retain(|&(_, score)| score >= least);
+        }
+        let top = kept[0].1;
+        for (_, score) in &mut kept {
+            *score = ((*score - top) / self.sampling.temperature).exp();
+        }
+        let total: f32 = kept.iter().map(|&(_, weight)| weight).sum();
+        let mut mass = 0.0;
+        let enough = kept.iter().position(|&(_, weight)| {
+            mass += weight / total;
+            mass >= self.sampling.top_p
+        });
+        kept.truncate(enough.map_or(kept.len(), |last| last + 1));
+        let total: f32 = kept.iter().map(|&(_, weight)| weight).sum();
+        let mut point = self.rng.random::<f32>() * total;
+        for &(id, weight) in &kept {
+            point -= weight;
+            if point < 0.0 {
+                return id;
+            }
+        }
+        kept[kept.len() - 1].0
+    }
+}
+
+/// `log softmax(logits)[id]`, in f64 inside.
+pub fn log_probability(logits: &[f32], id: u32) -> f32 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&score| f64::from(score - top).exp()).sum();
+    (f64::from(logits[id as usize] - top) - sum.ln()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampler(sampling: Sampling) -> Sampler {
+        Sampler::new(&sampling)
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_equals_among_the_allowed() {
+        let mut greedy = sampler(Sampling::default());
+        assert_eq!(greedy.choose(&[1.0, 3.0, 3.0], &[], |_| true), 1);
+        assert_eq!(greedy.choose(&[1.0, 3.0, 3.0], &[], |id| id != 1), 2);
+    }
+
+    #[test]
+    fn the_penalty_counts_an_id_once_and_pushes_negative_scores_down() {
+        let mut greedy = sampler(Sampling { repetition_penalty: 2.0, ..Sampling::default() });
+        assert_eq!(greedy.choose(&[4.0, 1.5], &[0, 0], |_| true), 0); // 2.0 > 1.5: halved once, not twice
+        assert_eq!(greedy.choose(&[-1.0, -1.5], &[0], |_| true), 1); // -2.0 < -1.5
+    }
+
+    #[test]
+    fn top_k_and_top_p_cut_the_tail() {
+        let logits = [3.0, 2.0, 1.0, 0.0];
+        for (sampling, most) in [
+            (Sampling { temperature: 1.0, top_k: 2, ..Sampling::default() }, 1),
+            (Sampling { temperature: 1.0, top_p: 0.5, ..Sampling::default() }, 0),
+        ] {
+            let mut random = sampler(sampling);
+            assert!((0..200).all(|_| random.choose(&logits, &[], |_| true) <= most));
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_stream() {
+        let sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::default() };
+        let draw = || {
+            let mut random = sampler(sampling.clone());
+            (0..50).map(|_| random.choose(&[0.0; 9], &[], |_| true)).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(), draw());
+    }
+}

@@ -1,0 +1,93 @@
+//! One decoder layer: attention and feed-forward, each behind a norm and beside a residual.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Cache, Mlp, Rows};
+use crate::attention::attend;
+use crate::config::TextConfig;
+use crate::init::Init;
+use crate::linear::Linear;
+use crate::norm::RmsNorm;
+
+/// Causal grouped-query attention. Reference: `Qwen2_5_VLAttention`, transformers 5.23.0.
+#[derive(Module, Debug)]
+pub struct SelfAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    #[module(skip)]
+    head_dim: usize,
+}
+
+impl SelfAttention {
+    /// Query, key and value maps have biases, the output map has none.
+    pub fn new(config: &TextConfig, init: &Init) -> Self {
+        let (width, head_dim) = (config.hidden_size, config.head_dim());
+        let keys = config.num_key_value_heads * head_dim;
+        Self {
+            q_proj: Linear::new(width, width, true, init),
+            k_proj: Linear::new(width, keys, true, init),
+            v_proj: Linear::new(width, keys, true, init),
+            o_proj: Linear::new(width, width, false, init),
+            head_dim,
+        }
+    }
+
+    /// Attention inside each sequence of `rows`; `layer` is the index under which `caches` keep keys and values.
+    ///
+    /// # Shapes
+    /// - `x` and the result: `[n, d]`, sequences one after another
+    pub fn forward(&self, x: Tensor<2>, rows: &Rows, layer: usize, caches: &mut [&mut Cache]) -> Tensor<2> {
+        let n = x.dims()[0];
+        let heads = |y: Tensor<2>| {
+            let width = y.dims()[1];
+            y.reshape([n, width / self.head_dim, self.head_dim])
+        };
+        let q = rows.rotation.apply(heads(self.q_proj.forward(x.clone()))); // [n, heads, head_dim]
+        let k = rows.rotation.apply(heads(self.k_proj.forward(x.clone())));
+        let v = heads(self.v_proj.forward(x));
+        let mut start = 0;
+        let mut parts = Vec::with_capacity(rows.sequences.len());
+        for (index, sequence) in rows.sequences.iter().enumerate() {
+            let part = |y: &Tensor<3>| y.clone().narrow(0, start, sequence.len);
+            let (keys, values) = match caches.get_mut(index) {
+                Some(cache) => cache.append(layer, part(&k), part(&v)),
+                None => (part(&k), part(&v)),
+            };
+            parts.push(attend(part(&q), keys, values, &sequence.visible));
+            start += sequence.len;
+        }
+        let y = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) };
+        self.o_proj.forward(y)
+    }
+}
+
+/// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    input_layernorm: RmsNorm,
+    self_attn: SelfAttention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Mlp,
+}
+
+impl DecoderLayer {
+    /// A layer of the sizes in `config`.
+    pub fn new(config: &TextConfig, init: &Init) -> Self {
+        Self {
+            input_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
+            self_attn: SelfAttention::new(config, init),
+            post_attention_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
+            mlp: Mlp::new(config.hidden_size, config.intermediate_size, false, init),
+        }
+    }
+
+    /// # Shapes
+    /// - `x` and the result: `[n, d]`
+    pub fn forward(&self, x: Tensor<2>, rows: &Rows, layer: usize, caches: &mut [&mut Cache]) -> Tensor<2> {
+        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rows, layer, caches);
+        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
+    }
+}

@@ -1,0 +1,35 @@
+//! The feed-forward half of a decoder layer and of a vision block. Holds no norm and no residual: the layers add both.
+
+use burn::module::Module;
+use burn::tensor::{Tensor, activation::silu};
+
+use crate::init::Init;
+use crate::linear::Linear;
+
+/// `y = W_down · (silu(W_gate · x) ⊙ (W_up · x))`
+///
+/// SwiGLU, arXiv:2002.05202 eq. 6; reference `Qwen2MLP` (no biases) and `Qwen2_5_VLMLP` (biases), transformers 5.23.0.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    /// `width` values in and out, `inner` between.
+    pub fn new(width: usize, inner: usize, bias: bool, init: &Init) -> Self {
+        Self {
+            gate_proj: Linear::new(width, inner, bias, init),
+            up_proj: Linear::new(width, inner, bias, init),
+            down_proj: Linear::new(inner, width, bias, init),
+        }
+    }
+
+    /// # Shapes
+    /// - `x` and the result: `[n, d]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let gate = silu(self.gate_proj.forward(x.clone())); // [n, inner]
+        self.down_proj.forward(gate * self.up_proj.forward(x))
+    }
+}

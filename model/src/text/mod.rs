@@ -1,0 +1,13 @@
+//! The language model: embedding, decoder layers with grouped-query attention and M-RoPE, final norm. Samples nothing.
+
+mod cache;
+mod decoder;
+mod layer;
+mod mlp;
+mod positions;
+
+pub use cache::Cache;
+pub use decoder::{Decoder, Rows};
+pub use layer::{DecoderLayer, SelfAttention};
+pub use mlp::Mlp;
+pub use positions::{Positions, angles};
