@@ -217,8 +217,7 @@ impl ModuleMapper for Loader<'_> {
         }
         match self.archive.read(&key, needed, self.dtype) {
             Ok(data) => {
-                let tensor = Tensor::<D>::from_data(data, (self.device, self.dtype));
-                Param::initialized(param.id, tensor.require_grad())
+                Param::from_tensor(Tensor::from_data(data, (self.device, self.dtype)))
             }
             Err(error) => {
                 self.failure.get_or_insert(error);

@@ -253,7 +253,7 @@ def make_case(folder: Path, model, processor, images: dict, case: dict) -> tuple
     # Generation with the cache and one pass over everything are one computation.
     assert (forced - logits).abs().max() < 5e-4, (name, (forced - logits).abs().max())
     tensors = {
-        f"{name}.position_ids": positions[:, 0].contiguous(),
+        f"{name}.position_ids": positions[:, 0].to(torch.int32),
         f"{name}.logits": forced[:LOGIT_ROWS].contiguous(),
     }
     if case["images"]:
