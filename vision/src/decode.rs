@@ -3,10 +3,12 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
 use crate::Error;
 use crate::flatten::flatten;
+use crate::jpeg::Decoder;
 
 /// What is refused before decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,25 +58,72 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Photo, Error> {
         });
     }
     let (format, name) = recognise(bytes)?;
-    let corrupt = |error: image::ImageError| Error::Corrupt {
-        format: name,
-        reason: error.to_string(),
-    };
-
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(allocation(limits));
-    let mut decoder = reader.into_decoder().map_err(corrupt)?;
-    let (width, height) = decoder.dimensions();
-    check_size(width, height, limits)?;
-
-    let orientation = decoder.orientation().map_err(corrupt)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    let (mut image, orientation) = match format {
+        ImageFormat::Jpeg => jpeg(bytes, limits),
+        _ => other(bytes, format, name, limits),
+    }?;
     image.apply_orientation(orientation);
     Ok(Photo {
         pixels: flatten(image),
         format: name,
         orientation: orientation.to_exif(),
     })
+}
+
+/// JPEG files go through our own decoder, because its pixels are the reference's.
+fn jpeg(bytes: &[u8], limits: &Limits) -> Result<(DynamicImage, Orientation), Error> {
+    let corrupt = |reason| Error::Corrupt {
+        format: "jpeg",
+        reason,
+    };
+    let decoder = Decoder::new(bytes).map_err(corrupt)?;
+    let header = decoder.header();
+    check_size(header.width as u32, header.height as u32, limits)?;
+    let orientation = upright(header.exif.as_deref(), header.xmp.as_deref());
+    let image = decoder.decode().map_err(corrupt)?;
+    Ok((DynamicImage::ImageRgb8(image), orientation))
+}
+
+/// Every other format goes through the `image` crate; all of them are lossless or, for WebP, exact by specification.
+fn other(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &'static str,
+    limits: &Limits,
+) -> Result<(DynamicImage, Orientation), Error> {
+    let corrupt = |error: image::ImageError| Error::Corrupt {
+        format: name,
+        reason: error.to_string(),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(allocation(limits));
+    let mut decoder = reader.into_decoder().map_err(corrupt)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, limits)?;
+    let exif = decoder.exif_metadata().map_err(corrupt)?;
+    let xmp = decoder.xmp_metadata().map_err(corrupt)?;
+    let orientation = upright(exif.as_deref(), xmp.as_deref());
+    let image = DynamicImage::from_decoder(decoder).map_err(corrupt)?;
+    Ok((image, orientation))
+}
+
+/// How the picture has to be turned: EXIF says it, or else XMP, as in Pillow's `exif_transpose`.
+fn upright(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
+    let from_exif = exif.and_then(|exif| {
+        Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
+    });
+    let from_xmp = || {
+        const KEY: &[u8] = b"tiff:Orientation";
+        let xmp = xmp?;
+        let after = &xmp[xmp.windows(KEY.len()).position(|window| window == KEY)? + KEY.len()..];
+        let value = after
+            .strip_prefix(b"=\"")
+            .or_else(|| after.strip_prefix(b">"))?;
+        Orientation::from_exif(value.first()?.wrapping_sub(b'0'))
+    };
+    from_exif
+        .or_else(from_xmp)
+        .unwrap_or(Orientation::NoTransforms)
 }
 
 /// The format by the first bytes; file names and declared types are never believed.

@@ -6,6 +6,7 @@
 mod decode;
 mod error;
 mod flatten;
+mod jpeg;
 mod patches;
 mod processor;
 mod region;

@@ -140,19 +140,19 @@ impl Processor {
 
 /// Refuses configurations that switch a step off or choose another one; a missing key means the usual step.
 fn check_steps(value: &Value) -> Result<(), Error> {
-    let refuse = |key, expected: &str| match value.get(key) {
+    let refuse = |key, expected: Value| match value.get(key) {
         None | Some(Value::Null) => Ok(()),
-        Some(found) if found.to_string() == expected => Ok(()),
+        Some(found) if *found == expected => Ok(()),
         Some(found) => Err(Error::Config {
             key,
             reason: format!("{found} is not supported, only {expected}"),
         }),
     };
-    refuse("do_resize", "true")?;
-    refuse("do_rescale", "true")?;
-    refuse("do_normalize", "true")?;
-    refuse("do_convert_rgb", "true")?;
-    refuse("resample", "3")?; // PIL's number for bicubic
+    refuse("do_resize", true.into())?;
+    refuse("do_rescale", true.into())?;
+    refuse("do_normalize", true.into())?;
+    refuse("do_convert_rgb", true.into())?;
+    refuse("resample", 3.into())?; // PIL's number for bicubic
     match value.get("rescale_factor").map(Value::as_f64) {
         None => Ok(()),
         Some(Some(factor)) if (factor * 255.0 - 1.0).abs() < 1e-6 => Ok(()),

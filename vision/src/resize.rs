@@ -1,7 +1,7 @@
 //! The bicubic, antialiased resize of 8-bit pictures, bit for bit as torchvision's default kernel computes it.
 //! Chooses no size: `processor.rs` does.
 //!
-//! Reference: `_compute_index_ranges_int16_weights` and the `uint8` passes of ATen's `UpSampleKernel.cpp`, torch 2.15.
+//! Reference: `_compute_index_ranges_int16_weights` and the `uint8` passes of `UpSampleKernel.cpp` (`ATen`), torch 2.15.
 //! The weights are 16-bit fixed point, the picture is rounded to 8 bits between the passes, and the horizontal pass
 //! comes first; each of the three decides low bits of the result.
 
