@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+# The kinds of log-probability that `common.answer` gives.
+KINDS = ("raw", "masked", "processed")
 # Log-probabilities may differ by this much (f32, other order of sums).
 LOGPROB_TOLERANCE = 1e-3
 # A step where the best two logits are closer than this may go either way in f32.
@@ -30,10 +32,9 @@ class Verdict:
         """The kind of log-probability the binary seems to report: the nearest one."""
         return min(self.drift, key=self.drift.get)
 
-    @property
-    def good(self) -> bool:
-        """Ids equal and log-probabilities of one kind within tolerance."""
-        near = self.drift[self.kind] <= LOGPROB_TOLERANCE
+    def good(self, kind: str | None) -> bool:
+        """Ids equal and log-probabilities of `kind` (or of any one kind) within tolerance."""
+        near = self.drift[kind or self.kind] <= LOGPROB_TOLERANCE
         return self.prompt_equal and self.ids_equal and near
 
 
@@ -55,21 +56,23 @@ def generate(
 def judge(expected: dict, got: dict) -> Verdict:
     """Compares one answer with the expected one."""
     want, have = expected["token_ids"], got["token_ids"]
-    common_steps = next((i for i, (a, b) in enumerate(zip(want, have)) if a != b), min(len(want), len(have)))
+    shorter = min(len(want), len(have))
+    common_steps = next((i for i in range(shorter) if want[i] != have[i]), shorter)
     notes = []
     if got["prompt_token_ids"] != expected["prompt_token_ids"]:
         notes.append(
             f"prompt of {len(got['prompt_token_ids'])} tokens, not {len(expected['prompt_token_ids'])}"
         )
     if want != have:
-        if common_steps < min(len(want), len(have)):
+        if common_steps < shorter:
             margin = expected["margins"][common_steps]
             tie = " (a tie)" if margin < TIE else ""
-            notes.append(f"step {common_steps}: {have[common_steps]} for {want[common_steps]}, margin {margin:.2e}{tie}")
+            step = f"step {common_steps}: {have[common_steps]} for {want[common_steps]}"
+            notes.append(f"{step}, margin {margin:.2e}{tie}")
         else:
             notes.append(f"{len(have)} tokens for {len(want)}, equal as far as they go")
     drift = {}
-    for kind in ("raw", "masked", "processed"):
+    for kind in KINDS:
         pairs = zip(expected[f"logprobs_{kind}"][:common_steps], got["logprobs"][:common_steps])
         drift[kind] = max((abs(a - b) for a, b in pairs), default=float("inf"))
     return Verdict(
@@ -82,7 +85,7 @@ def judge(expected: dict, got: dict) -> Verdict:
     )
 
 
-def line(label: str, verdict: Verdict) -> str:
+def line(label: str, verdict: Verdict, kind: str | None) -> str:
     """One row of the printed table."""
     drift = " ".join(f"{kind} {value:.1e}" for kind, value in verdict.drift.items())
     flags = [
@@ -95,6 +98,6 @@ def line(label: str, verdict: Verdict) -> str:
         )
         if wrong
     ]
-    state = "ok  " if verdict.good else "FAIL"
+    state = "ok  " if verdict.good(kind) else "FAIL"
     rest = f"differs: {' '.join(flags)} {verdict.note}" if flags else ""
     return f"{state} {label}: |dlogprob| {drift} {rest}".rstrip()

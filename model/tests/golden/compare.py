@@ -15,7 +15,7 @@ import binary
 import fresh
 
 
-def run_seed(program: Path, seed: int, out: Path) -> list[binary.Verdict | None]:
+def run_seed(program: Path, seed: int, out: Path, kind: str | None) -> list[binary.Verdict | None]:
     """The verdicts of one checkpoint; `None` where the program failed."""
     expected = fresh.make(seed, out)
     shape = expected["shape"]
@@ -41,7 +41,7 @@ def run_seed(program: Path, seed: int, out: Path) -> list[binary.Verdict | None]
             verdicts.append(None)
             continue
         verdicts.append(binary.judge(case, got))
-        print(binary.line(label, verdicts[-1]), flush=True)
+        print(binary.line(label, verdicts[-1], kind), flush=True)
     return verdicts
 
 
@@ -51,15 +51,16 @@ def main() -> int:
     parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--seeds", default="1000:1010", help="first:end, the end left out")
     parser.add_argument("--keep", type=Path, help="keep the checkpoints here")
+    parser.add_argument("--kind", choices=binary.KINDS, help="the only kind that counts")
     arguments = parser.parse_args()
     first, end = map(int, arguments.seeds.split(":"))
     verdicts = []
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(first, end):
             out = (arguments.keep or Path(scratch)) / str(seed)
-            verdicts += run_seed(arguments.binary, seed, out)
+            verdicts += run_seed(arguments.binary, seed, out, arguments.kind)
     answered = [verdict for verdict in verdicts if verdict]
-    kinds = {kind: sum(v.kind == kind for v in answered) for kind in ("raw", "masked", "processed")}
+    kinds = {kind: sum(v.kind == kind for v in answered) for kind in binary.KINDS}
     worst = max((v.drift[v.kind] for v in answered), default=float("nan"))
     print(
         f"{len(verdicts)} prompts: {sum(v.ids_equal for v in answered)} ids equal, "
@@ -67,7 +68,7 @@ def main() -> int:
         f"{sum(v.text_equal for v in answered)} texts, {sum(v.reason_equal for v in answered)} "
         f"reasons; max |dlogprob| {worst:.2e} (nearest kind: {kinds})"
     )
-    return 0 if verdicts and all(v and v.good for v in verdicts) else 1
+    return 0 if verdicts and all(v and v.good(arguments.kind) for v in verdicts) else 1
 
 
 if __name__ == "__main__":

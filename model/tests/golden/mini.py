@@ -29,8 +29,10 @@ def main() -> int:
     parser.add_argument("--prompt", action="append", default=[])
     parser.add_argument("--max-new-tokens", type=int, default=48)
     parser.add_argument("--repetition-penalty", type=float, default=1.0)
+    parser.add_argument("--kind", choices=binary.KINDS, help="the only kind that counts")
     arguments = parser.parse_args()
-    model, processor = common.open_model(arguments.checkpoint), common.open_processor(arguments.checkpoint)
+    model = common.open_model(arguments.checkpoint)
+    processor = common.open_processor(arguments.checkpoint)
     good = True
     with tempfile.TemporaryDirectory() as scratch:
         files = list(arguments.image)
@@ -65,8 +67,8 @@ def main() -> int:
                     good = False
                     continue
                 verdict = binary.judge(expected, got)
-                print(binary.line(label, verdict), flush=True)
-                good &= verdict.good
+                print(binary.line(label, verdict, arguments.kind), flush=True)
+                good &= verdict.good(arguments.kind)
     return 0 if good else 1
 
 

@@ -57,6 +57,7 @@ CONFIG = {
     },
 }
 SHARDS = 2
+NORMS = ("norm.weight", "norm1.weight", "norm2.weight", "ln_q.weight")
 # Values are cut from one pool at changing places: fast to write, and no two tensors are equal.
 POOL = 1 << 22
 
@@ -131,7 +132,7 @@ def write_shard(path: Path, part: dict[str, list[int]], pools: dict, dice) -> in
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
         for name, shape in part.items():
-            pool = pools["norm" if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "ln_q.weight")) else "weight"]
+            pool = pools["norm" if name.endswith(NORMS) else "weight"]
             left = int(numpy.prod(shape))
             while left:
                 start = int(dice.integers(0, POOL // 2))
