@@ -4,15 +4,19 @@
 //! The task is published as MORE-R1 (arXiv 2603.09478): between one object in a photo and one entity in a text,
 //! name the relation out of a closed list, after reasoning in six numbered steps.
 
+mod candidates;
 mod grammar;
 mod ontology;
 mod openapi;
+mod phrases;
 mod problem;
 mod prompt;
-mod reading;
 mod request;
 mod response;
+mod steps;
 mod trace;
+mod types;
+mod words;
 
 pub use grammar::{ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render};
 pub use ontology::{EntityType, Label, NONE, Ontology, OntologyError};

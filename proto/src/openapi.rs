@@ -1,11 +1,11 @@
-//! The OpenAPI document of the service, built from the wire types. Serves nothing: the functions here only carry the
+//! The `OpenAPI` document of the service, built from the wire types. Serves nothing: the functions here only carry the
 //! attributes from which the document is made.
 
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{BoxFormatName, ExtractRequest, ExtractResponse, Health, Problem};
 
-/// The OpenAPI document of `POST /extract`, `GET /healthz`, `GET /readyz` and `GET /openapi.json`.
+/// The `OpenAPI` document of `POST /extract`, `GET /healthz`, `GET /readyz` and `GET /openapi.json`.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
@@ -22,7 +22,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 )]
 struct Document;
 
-/// The fields of [`ExtractRequest`] as parts of a form.
+/// The question as the parts of a form.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(

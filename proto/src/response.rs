@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{NONE, Ontology, Step, Template, Trace};
 
-/// The answer to an [`ExtractRequest`](crate::ExtractRequest).
+/// The answer: the relation, how it was found, and what that took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExtractResponse {
     /// The relation found.

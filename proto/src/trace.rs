@@ -1,14 +1,18 @@
 //! The typed form of an answer: six steps, the types and candidates they state, the label. Reads answers of other
 //! models too, so it forgives white space and titles; `grammar.rs` holds the exact form.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::grammar::{ParseError, STEP_TITLES, expected, render};
+use crate::candidates::candidates;
+use crate::grammar::{ParseError, STEP_TITLES, expected, pieces, render};
 use crate::ontology::{NONE, Ontology};
-use crate::reading;
+use crate::steps;
+use crate::types::types;
 
 /// An answer, read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,20 +48,24 @@ pub struct Step {
 /// # Errors
 /// The first thing that is missing, out of order or unknown.
 pub fn parse(ontology: &Ontology, response: &str) -> Result<Trace, ParseError> {
-    let (thought, label) = split_answer(response)?;
-    let steps = split_steps(thought)?;
+    let (steps, label) = if let Ok(pieces) = pieces(response) {
+        exact(&pieces)
+    } else {
+        let (thought, label) = split_answer(response)?;
+        (steps::split(response, thought)?, response[label].to_owned())
+    };
     let name = label.trim_matches(|c: char| c.is_whitespace() || "'\"`*.".contains(c));
-    let label = ontology
-        .find(name)
-        .ok_or_else(|| ParseError::UnknownLabel {
+    let Some(known) = ontology.find(name) else {
+        return Err(ParseError::UnknownLabel {
             label: label.trim().to_owned(),
-        })?;
-    let (object_type, entity_type) = reading::types(ontology, &steps[3].text);
+        });
+    };
+    let (object_type, entity_type) = types(ontology, &statement(&steps[3]));
     Ok(Trace {
         object_type,
         entity_type,
-        candidates: reading::candidates(ontology, &steps[4].text),
-        label: label.name.clone(),
+        candidates: candidates(ontology, &statement(&steps[4])),
+        label: known.name.clone(),
         steps,
     })
 }
@@ -99,8 +107,34 @@ impl Trace {
     }
 }
 
-/// The reasoning and the label, both with the white space around them.
-fn split_answer(response: &str) -> Result<(&str, &str), ParseError> {
+/// Steps and label of an answer in the exact form.
+fn exact(pieces: &[String]) -> (Vec<Step>, String) {
+    let texts = pieces.iter().skip(1).step_by(2);
+    let steps = (1..)
+        .zip(STEP_TITLES)
+        .zip(texts)
+        .map(|((number, title), text)| Step {
+            number,
+            title: title.to_owned(),
+            text: text.trim().to_owned(),
+        });
+    (steps.collect(), pieces[pieces.len() - 2].clone())
+}
+
+/// What a step states. A title of the model's own may be part of it, for where it ends is a guess.
+fn statement(step: &Step) -> Cow<'_, str> {
+    if STEP_TITLES
+        .iter()
+        .any(|title| title.eq_ignore_ascii_case(&step.title))
+    {
+        Cow::Borrowed(&step.text)
+    } else {
+        Cow::Owned(format!("{}\n{}", step.title, step.text))
+    }
+}
+
+/// Where the reasoning and the label stand, both with the white space around them.
+fn split_answer(response: &str) -> Result<(Range<usize>, Range<usize>), ParseError> {
     let mut at = 0;
     tag(response, &mut at, "<think>")?;
     let thought = until(response, &mut at, "</think>")?;
@@ -123,41 +157,12 @@ fn tag(response: &str, at: &mut usize, tag: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Everything before a closing tag; steps over the tag.
-fn until<'a>(response: &'a str, at: &mut usize, tag: &str) -> Result<&'a str, ParseError> {
-    let rest = &response[*at..];
-    let length = rest
+/// Where everything before a closing tag stands; steps over the tag.
+fn until(response: &str, at: &mut usize, tag: &str) -> Result<Range<usize>, ParseError> {
+    let start = *at;
+    let length = response[start..]
         .find(tag)
         .ok_or_else(|| expected(response, response.len(), tag))?;
-    *at += length + tag.len();
-    Ok(&rest[..length])
-}
-
-fn split_steps(thought: &str) -> Result<Vec<Step>, ParseError> {
-    let mut steps = Vec::with_capacity(6);
-    let mut rest = thought;
-    for (number, title) in (1..).zip(STEP_TITLES) {
-        let marker = format!("Step {number}:");
-        let start = rest
-            .find(&marker)
-            .ok_or(ParseError::MissingStep { number })?
-            + marker.len();
-        rest = &rest[start..];
-        let end = rest
-            .find(&format!("Step {}:", number + 1))
-            .unwrap_or(rest.len());
-        let text = rest[..end].trim();
-        let text = text
-            .strip_prefix(title)
-            .map_or(text, |text| text.trim_start_matches(['.', ':']).trim());
-        if text.is_empty() {
-            return Err(ParseError::EmptyStep { number });
-        }
-        steps.push(Step {
-            number,
-            title: title.to_owned(),
-            text: text.to_owned(),
-        });
-    }
-    Ok(steps)
+    *at = start + length + tag.len();
+    Ok(start..start + length)
 }

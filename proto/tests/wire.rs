@@ -35,7 +35,8 @@ fn every_box_format_reads_and_shows_the_same_in_json_and_text() {
 /// Each message names the field or says what is missing, so that the server can pass it on.
 #[test]
 fn a_wrong_request_is_refused_with_a_reason() {
-    let cases: [(fn(&mut Value), &str); 8] = [
+    type Spoil = fn(&mut Value);
+    let cases: [(Spoil, &str); 8] = [
         (|r| r["bbox"] = json!([1, 2, 3]), "length 3"),
         (|r| r["bbox"] = json!([1, 2, 3, 4, 5]), "length 5"),
         (|r| r["bbox"] = json!([1, 2, 3, null]), "null"),
