@@ -60,9 +60,8 @@ def judge(expected: dict, got: dict) -> Verdict:
     common_steps = next((i for i in range(shorter) if want[i] != have[i]), shorter)
     notes = []
     if got["prompt_token_ids"] != expected["prompt_token_ids"]:
-        notes.append(
-            f"prompt of {len(got['prompt_token_ids'])} tokens, not {len(expected['prompt_token_ids'])}"
-        )
+        sizes = len(got["prompt_token_ids"]), len(expected["prompt_token_ids"])
+        notes.append(f"prompt of {sizes[0]} tokens, not {sizes[1]}")
     if want != have:
         if common_steps < shorter:
             margin = expected["margins"][common_steps]

@@ -26,7 +26,8 @@ def run_seed(program: Path, seed: int, out: Path, kind: str | None) -> list[bina
     )
     verdicts = []
     for number, case in enumerate(expected["cases"]):
-        label = f"{seed}/{number} ({len(case['images'])} images, penalty {case['repetition_penalty']})"
+        penalty = case["repetition_penalty"]
+        label = f"{seed}/{number} ({len(case['images'])} images, penalty {penalty})"
         try:
             got = binary.generate(
                 program,
@@ -34,7 +35,7 @@ def run_seed(program: Path, seed: int, out: Path, kind: str | None) -> list[bina
                 [out / file for file in case["images"]],
                 case["prompt"],
                 case["max_new_tokens"],
-                case["repetition_penalty"],
+                penalty,
             )
         except (RuntimeError, ValueError) as error:
             print(f"FAIL {label}: {error}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+import checkpoint
 import common
 
 NEW_TOKENS = 24
@@ -77,7 +78,8 @@ def draw_section(dice: random.Random, total: int) -> list[int]:
 def draw_prompt(dice: random.Random) -> str:
     """A few words of several scripts; never a special token, never empty."""
     count = dice.choice([1, 5, 12, 80])
-    return dice.choice(["", " "]) + " ".join(dice.choice(WORDS) for _ in range(count)) + dice.choice("?.! ")
+    start = dice.choice(["", " "])
+    return start + " ".join(dice.choice(WORDS) for _ in range(count)) + dice.choice("?.! ")
 
 
 def draw_size(dice: random.Random) -> tuple[int, int]:
@@ -98,10 +100,10 @@ def make(seed: int, out: Path) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     folder, pictures = out / "model", out / "images"
     pictures.mkdir(exist_ok=True)
-    tokenizer = common.write_checkpoint(folder, shape, seed)
+    tokenizer = checkpoint.write_checkpoint(folder, shape, seed)
     if dice.random() < 0.4:
         # An ordinary token ends the answer as well, so that some of them stop early.
-        common.write_generation_config(folder, tokenizer, [dice.randrange(256)])
+        checkpoint.write_generation_config(folder, tokenizer, [dice.randrange(256)])
     model, processor = common.open_model(folder), common.open_processor(folder)
     cases = []
     for number, count in enumerate([0, 1, 2, dice.choice([0, 1, 3])]):

@@ -103,8 +103,7 @@ def one_segment(grid_thw, config, **_):
 def raster_ids(grid_thw, spatial_merge_size, **_):
     """Vision rope ids row by row instead of block by block."""
     found = [
-        torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1).reshape(-1, 2)
-        for _, h, w in grid_thw.tolist()
+        torch.cartesian_prod(torch.arange(h), torch.arange(w)) for _, h, w in grid_thw.tolist()
     ]
     return torch.cat(found)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+import checkpoint
 import common
 
 HERE = Path(__file__).parent
@@ -314,13 +315,13 @@ def make_variant(name: str, images: dict) -> None:
     """Writes one checkpoint directory, its cases and its blob."""
     shape = VARIANTS[name] | {"min_pixels": MIN_PIXELS, "max_pixels": MAX_PIXELS}
     folder = HERE / name
-    tokenizer = common.write_checkpoint(folder, shape, shape["seed"])
+    tokenizer = checkpoint.write_checkpoint(folder, shape, shape["seed"])
     model, processor = common.open_model(folder), common.open_processor(folder)
     made = [make_case(folder, model, processor, images, case) for case in cases()]
     if name == "c":
         # One more end, taken from what the network says, so that a case stops at it.
         extra = early_end([record for record, _ in made])
-        common.write_generation_config(folder, tokenizer, [extra])
+        checkpoint.write_generation_config(folder, tokenizer, [extra])
         model = common.open_model(folder)
         made = [make_case(folder, model, processor, images, case) for case in cases()]
         assert any(record["finish_reason"] == "stop" for record, _ in made)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy
 
+import checkpoint
 import common
 
 # The published config.json of Qwen2.5-VL-3B-Instruct, without the token ids.
@@ -150,10 +151,10 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = common.build_tokenizer(130)
-    common.write_tokenizer(tokenizer, out, "chat_template.json", pairs=False)
-    common.write_processor(out, "min_max", 56 * 56, 12845056)
-    common.write_generation_config(out, tokenizer, [])
+    tokenizer = checkpoint.build_tokenizer(130)
+    checkpoint.write_tokenizer(tokenizer, out, "chat_template.json", pairs=False)
+    checkpoint.write_processor(out, "min_max", 56 * 56, 12845056)
+    checkpoint.write_generation_config(out, tokenizer, [])
     config = CONFIG | {
         "num_hidden_layers": arguments.layers,
         "bos_token_id": tokenizer.token_to_id("<|endoftext|>"),

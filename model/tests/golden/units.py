@@ -95,7 +95,10 @@ CONVERSATIONS = {
     "several_turns": [
         {"role": "user", "content": [IMAGE, {"type": "text", "text": "What is it?"}]},
         {"role": "assistant", "content": [{"type": "text", "text": "A cup."}]},
-        {"role": "user", "content": [{"type": "text", "text": "And "}, IMAGE, {"type": "text", "text": "?"}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "And "}, IMAGE, {"type": "text", "text": "?"}],
+        },
     ],
     "blank_and_lines": [{"role": "user", "content": " a\n\n b \n"}],
 }
