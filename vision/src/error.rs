@@ -82,22 +82,6 @@ pub enum Error {
         /// The largest ratio allowed.
         limit: u32,
     },
-    /// The resized picture would have no whole patch.
-    #[error(
-        "an image of {width}x{height} would be resized to {to_width}x{to_height}: min_pixels {min_pixels} is too small"
-    )]
-    NoPatches {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// Width it would get.
-        to_width: u64,
-        /// Height it would get.
-        to_height: u64,
-        /// [`crate::Processor::min_pixels`].
-        min_pixels: u64,
-    },
     /// The processor's configuration lacks a key, or holds a value that is not supported.
     #[error("image processor configuration, `{key}`: {reason}")]
     Config {

@@ -56,34 +56,52 @@ pub(crate) fn cut(image: &RgbImage, processor: &Processor) -> Patches {
     };
     let tables = tables(processor);
     let (source, _) = image.as_raw().as_chunks::<3>();
-    let plane = patch * patch;
-    let frames = processor.temporal_patch_size as usize;
-    let mut pixels = vec![0.0_f32; grid.patches() * 3 * frames * plane];
-    let mut rows = pixels.chunks_exact_mut(3 * frames * plane);
+    let row = 3 * processor.temporal_patch_size as usize * patch * patch;
+    let mut pixels = vec![0.0_f32; grid.patches() * row];
+    let mut rows = pixels.chunks_exact_mut(row);
     for block_y in (0..grid.h).step_by(merge) {
         for block_x in (0..grid.w).step_by(merge) {
             for y in block_y..block_y + merge {
                 for x in block_x..block_x + merge {
                     let row = rows.next().expect("one row for each patch of the grid");
-                    let corner = (y * width + x) * patch;
-                    let channels = row.chunks_exact_mut(frames * plane);
-                    for (c, (table, channel)) in tables.iter().zip(channels).enumerate() {
-                        let (frame, repeats) = channel.split_at_mut(plane);
-                        for (line, out) in frame.chunks_exact_mut(patch).enumerate() {
-                            let from = corner + line * width;
-                            for (value, pixel) in out.iter_mut().zip(&source[from..from + patch]) {
-                                *value = table[usize::from(pixel[c])];
-                            }
-                        }
-                        for repeat in repeats.chunks_exact_mut(plane) {
-                            repeat.copy_from_slice(frame);
-                        }
+                    let corner = &source[(y * width + x) * patch..];
+                    match patch {
+                        // The size of every published checkpoint: a constant length lets the compiler unroll.
+                        14 => fill::<14>(row, corner, width, patch, &tables),
+                        _ => fill::<1>(row, corner, width, patch, &tables),
                     }
                 }
             }
         }
     }
     Patches { grid, pixels }
+}
+
+/// Fills one patch row from the picture beginning at the patch's corner; lines are copied in pieces of `N`.
+fn fill<const N: usize>(
+    row: &mut [f32],
+    corner: &[[u8; 3]],
+    width: usize,
+    patch: usize,
+    tables: &[[f32; 256]; 3],
+) {
+    let plane = patch * patch;
+    for (c, (table, channel)) in tables
+        .iter()
+        .zip(row.chunks_exact_mut(row.len() / 3))
+        .enumerate()
+    {
+        let (frame, repeats) = channel.split_at_mut(plane);
+        for (out, line) in frame.chunks_exact_mut(patch).zip(corner.chunks(width)) {
+            let (out, line) = (out.as_chunks_mut::<N>().0, line[..patch].as_chunks::<N>().0);
+            for (values, pixels) in out.iter_mut().zip(line) {
+                *values = pixels.map(|pixel| table[usize::from(pixel[c])]);
+            }
+        }
+        for repeat in repeats.chunks_exact_mut(plane) {
+            repeat.copy_from_slice(frame);
+        }
+    }
 }
 
 /// The normalised value of every byte, per channel, in the reference's order of f32 operations.

@@ -106,21 +106,11 @@ impl Processor {
             let beta = (h * w / self.max_pixels as f64).sqrt();
             let shrink = |side: f64| ((side / beta / factor).floor() * factor).max(factor);
             (to_w, to_h) = (shrink(w), shrink(h));
-        } else if to_w * to_h < self.min_pixels as f64 {
-            let beta = (self.min_pixels as f64 / (h * w)).sqrt();
+        } else if to_w * to_h < self.min_pixels.max(1) as f64 {
+            // A side below half a merged patch was rounded to 0, and comes back here.
+            let beta = (self.min_pixels.max(1) as f64 / (h * w)).sqrt();
             let grow = |side: f64| (side * beta / factor).ceil() * factor;
             (to_w, to_h) = (grow(w), grow(h));
-        }
-        // Only a min_pixels below one merged patch lets a side stay at 0.
-        if to_w < factor || to_h < factor {
-            let (to_width, to_height) = (to_w as u64, to_h as u64);
-            return Err(Error::NoPatches {
-                width,
-                height,
-                to_width,
-                to_height,
-                min_pixels: self.min_pixels,
-            });
         }
         Ok((to_w as u32, to_h as u32))
     }

@@ -7,8 +7,8 @@
 
 use image::RgbImage;
 
-/// Bytes of a row that are summed at a time: the 32-bit sums stay in the first-level cache.
-const STRIP: usize = 512;
+/// Bytes of a row that are summed at a time: their 32-bit sums fit the registers of any x86-64.
+const STRIP: usize = 32;
 
 /// Resizes to `width` by `height`; a side that keeps its length is left as it is.
 ///
@@ -105,21 +105,30 @@ fn blend_rows(rows: &[u8], stride: usize, taps: &Taps) -> Vec<u8> {
     for ((first, range), out_row) in taps.ranges.iter().zip(out.chunks_exact_mut(stride)) {
         let weights = &taps.weights[range.clone()];
         let source = &rows[first * stride..(first + weights.len()) * stride];
-        for (strip, out_strip) in out_row.chunks_mut(STRIP).enumerate() {
-            let at = strip * STRIP;
-            let mut sums = [1_i32 << (taps.precision - 1); STRIP];
-            let sums = &mut sums[..out_strip.len()];
-            for (row, &weight) in source.chunks_exact(stride).zip(weights) {
-                for (sum, &value) in sums.iter_mut().zip(&row[at..at + out_strip.len()]) {
-                    *sum += i32::from(value) * i32::from(weight);
-                }
-            }
-            for (byte, &sum) in out_strip.iter_mut().zip(sums.iter()) {
-                *byte = (sum >> taps.precision).clamp(0, 255) as u8;
-            }
+        let (strips, rest) = out_row.as_chunks_mut::<STRIP>();
+        let covered = strips.len() * STRIP;
+        for (strip, out) in strips.iter_mut().enumerate() {
+            *out = blend(&source[strip * STRIP..], stride, weights, taps.precision);
+        }
+        for (x, byte) in rest.iter_mut().enumerate() {
+            [*byte] = blend(&source[covered + x..], stride, weights, taps.precision);
         }
     }
     out
+}
+
+/// `N` neighbouring bytes of an output row; `source` begins at the first of them in the first input row.
+fn blend<const N: usize>(source: &[u8], stride: usize, weights: &[i16], precision: u32) -> [u8; N] {
+    let mut sums = [1_i32 << (precision - 1); N];
+    for (row, &weight) in source.chunks(stride).zip(weights) {
+        let row = row
+            .first_chunk::<N>()
+            .expect("every row reaches past the strip");
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += i32::from(value) * i32::from(weight);
+        }
+    }
+    sums.map(|sum| (sum >> precision).clamp(0, 255) as u8)
 }
 
 /// Swaps rows and columns of RGB pixels; `width` is the input's.

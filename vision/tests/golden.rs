@@ -34,8 +34,10 @@ struct Resized {
     to_width: u32,
     to_height: u32,
     grid: [usize; 3],
-    crc_resized: u32,
-    crc_values: u32,
+    #[serde(rename = "crc_resized")]
+    pixels_crc: u32,
+    #[serde(rename = "crc_values")]
+    values_crc: u32,
     offset: Option<usize>,
 }
 
@@ -143,7 +145,7 @@ fn resizes_equal_torchvision_bit_for_bit() {
         }
         assert_eq!(
             crc32(resized.as_raw().iter().copied()),
-            case.crc_resized,
+            case.pixels_crc,
             "{name}"
         );
 
@@ -156,7 +158,7 @@ fn resizes_equal_torchvision_bit_for_bit() {
         let bytes = patches.pixels.iter().flat_map(|value| value.to_le_bytes());
         assert_eq!(
             crc32(bytes),
-            case.crc_values,
+            case.values_crc,
             "{name}: patch order or normalisation"
         );
     }

@@ -95,7 +95,7 @@ impl<'a> Bits<'a> {
             .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff));
         match marker.map(|offset| self.at + offset) {
             Some(at) if matches!(self.bytes[at + 1], 0xd0..=0xd7) => {
-                *self = Self::new(self.bytes, at + 2)
+                *self = Self::new(self.bytes, at + 2);
             }
             Some(at) => {
                 *self = Self {

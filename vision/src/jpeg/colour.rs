@@ -21,7 +21,7 @@ pub(super) fn to_rgb(header: &Header, planes: &[Plane]) -> RgbImage {
             (Colour::Rgb, [a, b, c]) => mix(line, [a, b, c], |samples| samples),
             (Colour::Ycc, [a, b, c]) => mix(line, [a, b, c], ycc),
             (Colour::Cmyk, [a, b, c, d]) => {
-                mix(line, [a, b, c, d], |[c, m, y, k]| ink([c, m, y], k))
+                mix(line, [a, b, c, d], |[c, m, y, k]| ink([c, m, y], k));
             }
             // Adobe stores inks inverted: what YCC gives is already the inverse of what libjpeg inverts once more.
             (Colour::Ycck, [a, b, c, d]) => {

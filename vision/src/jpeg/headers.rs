@@ -101,7 +101,10 @@ pub(super) struct Scan {
 /// What follows in the file.
 pub(super) enum Next {
     Scan(Scan),
+    /// The end marker.
     End,
+    /// The file stops without one, between segments.
+    Nothing,
 }
 
 /// Reads markers and keeps what they define.
@@ -138,11 +141,11 @@ impl<'a> Reader<'a> {
         self.at = at;
     }
 
-    /// Reads markers up to the next scan or the end. A file that breaks off after a whole scan counts as ended.
+    /// Reads markers up to the next scan or the end.
     pub fn next(&mut self) -> Result<Next, Reason> {
         loop {
             let Some(marker) = self.marker() else {
-                return Ok(Next::End);
+                return Ok(Next::Nothing);
             };
             match marker {
                 0xd9 => return Ok(Next::End),

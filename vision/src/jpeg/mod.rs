@@ -36,7 +36,7 @@ impl<'a> Decoder<'a> {
         let mut reader = Reader::new(bytes)?;
         match reader.next()? {
             Next::Scan(first) => Ok(Self { reader, first }),
-            Next::End => Err("it ends before the first scan".to_owned()),
+            Next::End | Next::Nothing => Err("it ends before the first scan".to_owned()),
         }
     }
 
@@ -55,7 +55,13 @@ impl<'a> Decoder<'a> {
             reader.seek(end);
             match reader.next()? {
                 Next::Scan(next) => scan = next,
-                Next::End => return Ok(colour::to_rgb(&reader.header, &planes.finish())),
+                // A progressive file never says which scan is its last: only the end marker does.
+                Next::Nothing if reader.header.progressive => {
+                    return Err(scan::TRUNCATED.to_owned());
+                }
+                Next::End | Next::Nothing => {
+                    return Ok(colour::to_rgb(&reader.header, &planes.finish()?));
+                }
             }
         }
         Err(format!("it has more than {MAX_SCANS} scans"))

@@ -129,19 +129,18 @@ impl Planes {
     }
 
     /// The samples of every component.
-    pub fn finish(mut self) -> Vec<Plane> {
+    pub fn finish(mut self) -> Result<Vec<Plane>, Reason> {
         for layer in &mut self.layers {
-            let Some(table) = layer.table.filter(|_| self.progressive) else {
-                continue;
+            let Some(table) = layer.table else {
+                return Err(format!("component {} is in no scan", layer.component.id));
             };
-            for (at, block) in layer.coefficients.iter().enumerate() {
+            for (at, block) in std::mem::take(&mut layer.coefficients).iter().enumerate() {
                 layer
                     .plane
                     .put(at % layer.stride, at / layer.stride, block, &table);
             }
-            layer.coefficients = Vec::new();
         }
-        self.layers.into_iter().map(|layer| layer.plane).collect()
+        Ok(self.layers.into_iter().map(|layer| layer.plane).collect())
     }
 }
 
@@ -164,7 +163,8 @@ impl Layer {
     }
 }
 
-const TRUNCATED: &str = "it is truncated: the file ends inside the pixel data";
+/// What is said of a file that breaks off.
+pub(super) const TRUNCATED: &str = "it is truncated: the file ends inside the pixel data";
 
 /// The state of decoding inside a scan.
 struct Coder<'a> {
