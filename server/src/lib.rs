@@ -1,1 +1,18 @@
-//! server
+//! The service and the commands of the one binary, `more-r1`. Only this room knows HTTP and the command line.
+//!
+//! Start at [`app::app`] for the service, at [`command::run`] for the commands. Not here: what an image becomes
+//! (`vision`), how the model answers (`model`), what crosses the wire (`proto`).
+
+pub mod app;
+pub mod args;
+pub mod command;
+pub mod engine;
+pub mod error;
+mod field_error;
+pub mod fields;
+mod http;
+pub mod mini;
+mod pool;
+mod prepare;
+pub mod serve;
+pub mod settings;

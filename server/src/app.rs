@@ -1,0 +1,117 @@
+//! The service: its paths, its layers, what they share. `app(state)` needs no socket and is tested without one.
+//!
+//! Not here: settings (`settings.rs`), the socket and the signals (`serve.rs`).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use vision::Limits;
+
+use crate::engine::{Engine, panic_text};
+use crate::error::ApiError;
+use crate::fields::TextLimits;
+use crate::http::{extract, observe, status};
+use crate::pool::Pool;
+
+/// What a request may ask for at most.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// Bytes of a body.
+    pub body: usize,
+    /// Of the image.
+    pub image: Limits,
+    /// Of the texts.
+    pub text: TextLimits,
+}
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct AppState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: OnceLock<Engine>,
+    draining: AtomicBool,
+    pool: Pool,
+    limits: RequestLimits,
+}
+
+impl AppState {
+    /// A state without an engine: it answers 503 until [`AppState::install`].
+    pub fn new(limits: RequestLimits, decoders: usize) -> Self {
+        let inner = Inner {
+            engine: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            pool: Pool::new(decoders),
+            limits,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Gives the service its model; it is ready from here on. A second engine is dropped.
+    pub fn install(&self, engine: Engine) {
+        let _ = self.inner.engine.set(engine);
+    }
+
+    /// Says that the service is about to end: it is not ready any more, what has begun is finished.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The engine, when the service takes questions.
+    ///
+    /// # Errors
+    /// [`ApiError::NotReady`] before [`AppState::install`], [`ApiError::ShuttingDown`] after [`AppState::drain`].
+    pub fn engine(&self) -> Result<&Engine, ApiError> {
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Err(ApiError::ShuttingDown);
+        }
+        self.inner.engine.get().ok_or(ApiError::NotReady)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        &self.inner.limits
+    }
+}
+
+/// The service.
+pub fn app(state: AppState) -> Router {
+    Router::new()
+        .route("/extract", post(extract::extract))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/openapi.json", get(status::openapi))
+        .fallback(|| async { ApiError::NotFound })
+        .method_not_allowed_fallback(|method: Method| async move {
+            ApiError::MethodNotAllowed {
+                method: method.to_string(),
+            }
+        })
+        .with_state(state)
+        .layer(DefaultBodyLimit::disable()) // `http/body.rs` has a limit of its own, with an answer of ours.
+        .layer(CatchPanicLayer::custom(
+            |panic: Box<dyn std::any::Any + Send>| {
+                use axum::response::IntoResponse;
+                ApiError::Internal(format!(
+                    "a handler panicked: {}",
+                    panic_text(panic.as_ref())
+                ))
+                .into_response()
+            },
+        ))
+        .layer(from_fn(observe::observe))
+}

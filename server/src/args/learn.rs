@@ -1,0 +1,75 @@
+//! The flags of `data`, `train` and `eval`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::ModelArgs;
+
+/// `more-r1 data …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// Draw a MORE-like corpus with gold traces.
+    Synth(SynthArgs),
+}
+
+/// `more-r1 data synth`.
+#[derive(Debug, Clone, Args)]
+pub struct SynthArgs {
+    /// The folder to write; made if absent.
+    #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Same seed, same corpus.
+    #[arg(long, env = "MORE_R1_SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// Facts to train on.
+    #[arg(long, env = "MORE_R1_TRAIN", default_value_t = 1000, value_name = "N")]
+    pub train: usize,
+    /// Facts to choose by.
+    #[arg(long, env = "MORE_R1_DEV", default_value_t = 100, value_name = "N")]
+    pub dev: usize,
+    /// Facts to judge by.
+    #[arg(long, env = "MORE_R1_TEST", default_value_t = 100, value_name = "N")]
+    pub test: usize,
+}
+
+/// `more-r1 train …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TrainCommand {
+    /// Stage 1: learn the six steps from gold traces.
+    Sft(SftArgs),
+}
+
+/// `more-r1 train sft`.
+#[derive(Debug, Clone, Args)]
+pub struct SftArgs {
+    /// What to train on what, as TOML; `configs/` has examples.
+    #[arg(long, env = "MORE_R1_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// `more-r1 eval`.
+#[derive(Debug, Clone, Args)]
+pub struct EvalArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Facts in MORE's format, one a line.
+    #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
+    pub data: PathBuf,
+    /// The folder of their images.
+    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
+    pub images: PathBuf,
+    /// Only so many facts, from the front.
+    #[arg(long, env = "MORE_R1_LIMIT", value_name = "N")]
+    pub limit: Option<usize>,
+    /// Show grey images instead: what do the texts give away?
+    #[arg(long, env = "MORE_R1_BLANK_IMAGES")]
+    pub blank_images: bool,
+    /// Exchange the texts among the facts: what do the images give away?
+    #[arg(long, env = "MORE_R1_SHUFFLE_TEXT")]
+    pub shuffle_text: bool,
+    /// Also write a report that a browser shows.
+    #[arg(long, env = "MORE_R1_REPORT", value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}

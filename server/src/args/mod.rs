@@ -1,0 +1,183 @@
+//! The command line as typed. What it means is settled in `settings.rs` and in each command; nothing is opened here.
+//!
+//! Every flag can also be given as the environment variable `MORE_R1_` plus its name in capitals.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use proto::Template;
+use vision::BoxFormat;
+
+use crate::fields::bbox_from_text;
+
+mod learn;
+mod look;
+mod serve;
+
+pub use learn::{DataCommand, EvalArgs, SftArgs, SynthArgs, TrainCommand};
+pub use look::{GenerateArgs, PreprocessArgs};
+pub use serve::ServeArgs;
+
+/// From a photo, a box and a headline to a reasoned relation.
+#[derive(Debug, Parser)]
+#[command(
+    name = "more-r1",
+    version,
+    about,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// Print JSON instead of text (serve: log lines as JSON).
+    #[arg(long, global = true, env = "MORE_R1_JSON")]
+    pub json: bool,
+    /// What to log, in tracing's filter language; logs go to stderr.
+    #[arg(
+        long,
+        global = true,
+        env = "MORE_R1_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer questions over HTTP.
+    Serve(ServeArgs),
+    /// Answer one question about a file.
+    Extract(ExtractArgs),
+    /// Chat with any Qwen2.5-VL checkpoint: images first, then the text, no grammar.
+    Generate(GenerateArgs),
+    /// Write what the vision tower would see of an image.
+    Preprocess(PreprocessArgs),
+    /// Make data.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train a model.
+    #[command(subcommand)]
+    Train(TrainCommand),
+    /// Score a model on a data set.
+    Eval(EvalArgs),
+    /// Ask a running service whether it is ready; ends with 0 when it is.
+    Health(HealthArgs),
+}
+
+/// Which model, and how it computes.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
+    #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
+    #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
+    pub dtype: DtypeName,
+    /// Order of the prompt: prefix (task and labels first) or paper (text first); has to be the trained one.
+    #[arg(long, env = "MORE_R1_TEMPLATE", default_value_t = Template::default(), value_name = "NAME")]
+    pub template: Template,
+    /// Longest prompt that is answered, image tokens included; memory grows with it.
+    #[arg(
+        long,
+        env = "MORE_R1_MAX_PROMPT_TOKENS",
+        default_value_t = 4096,
+        value_name = "N"
+    )]
+    pub max_prompt_tokens: usize,
+    /// Longest answer in tokens; a longer one ends with `finish_reason` length.
+    #[arg(
+        long,
+        env = "MORE_R1_MAX_ANSWER_TOKENS",
+        default_value_t = 1024,
+        value_name = "N"
+    )]
+    pub max_answer_tokens: usize,
+}
+
+/// Number formats of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeName {
+    /// 32 bits.
+    F32,
+    /// 16 bits, 10 of them mantissa.
+    F16,
+    /// 16 bits, 7 of them mantissa.
+    Bf16,
+}
+
+/// A headline of the MORE data set has about a hundred characters; a tweet with all its links fits ten times.
+pub const TEXT_CHARS: usize = 2000;
+/// The longest names of the MORE data set stay below a hundred.
+pub const ENTITY_CHARS: usize = 200;
+
+/// `more-r1 extract`.
+#[derive(Debug, Clone, Args)]
+pub struct ExtractArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The photo.
+    #[arg(long, env = "MORE_R1_IMAGE", value_name = "FILE")]
+    pub image: PathBuf,
+    /// The object's box in the upright photo: four numbers between commas.
+    #[arg(long, env = "MORE_R1_BBOX", value_name = "A,B,C,D", allow_hyphen_values = true, value_parser = bbox)]
+    pub bbox: [f64; 4],
+    /// What the numbers of the box are: xyxy and xywh in pixels, cxcywh in parts of one, percent (x, y, w, h).
+    #[arg(long, env = "MORE_R1_BOX_FORMAT", default_value_t = BoxFormat::Xyxy, value_name = "NAME")]
+    pub box_format: BoxFormat,
+    /// The headline.
+    #[arg(long, env = "MORE_R1_TEXT")]
+    pub text: String,
+    /// The entity; it has to occur in the text.
+    #[arg(long, env = "MORE_R1_ENTITY")]
+    pub entity: String,
+}
+
+/// `more-r1 health`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// What to ask; plain http only.
+    #[arg(
+        long,
+        env = "MORE_R1_URL",
+        default_value = "http://127.0.0.1:8080/readyz",
+        value_name = "URL"
+    )]
+    pub url: String,
+}
+
+fn bbox(text: &str) -> Result<[f64; 4], String> {
+    bbox_from_text(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn check(command: &clap::Command) {
+        for argument in command.get_arguments() {
+            let name = argument.get_id().as_str();
+            if matches!(name, "help" | "version") {
+                continue;
+            }
+            assert!(argument.get_help().is_some(), "--{name} has no help");
+            let variable = format!("MORE_R1_{}", name.to_ascii_uppercase());
+            let given = argument.get_env().and_then(|env| env.to_str());
+            assert_eq!(given, Some(variable.as_str()), "--{name}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_flag_has_help_and_a_variable() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        check(&command);
+    }
+}

@@ -1,0 +1,73 @@
+//! The flags of `serve`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::{ENTITY_CHARS, ModelArgs, TEXT_CHARS};
+
+/// `more-r1 serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Address and port to answer on; port 0 takes a free one and logs it.
+    #[arg(
+        long,
+        env = "MORE_R1_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+    /// Requests in the house at once, waiting ones included; more get 503. Each may hold one body and one photo.
+    #[arg(long, env = "MORE_R1_QUEUE", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
+    pub queue: usize,
+    /// Threads that decode images; without it one less than there are cores.
+    #[arg(long, env = "MORE_R1_DECODERS", value_name = "N", value_parser = at_least_one)]
+    pub decoders: Option<usize>,
+    /// Longest body in bytes; base64 makes an image a third longer.
+    #[arg(long, env = "MORE_R1_MAX_BODY_BYTES", default_value_t = 28 << 20, value_name = "N")]
+    pub max_body_bytes: usize,
+    /// Longest image file in bytes.
+    #[arg(long, env = "MORE_R1_MAX_IMAGE_BYTES", default_value_t = 20 << 20, value_name = "N")]
+    pub max_image_bytes: usize,
+    /// Most pixels of an image, width times height; three bytes of memory each.
+    #[arg(
+        long,
+        env = "MORE_R1_MAX_PIXELS",
+        default_value_t = 50_000_000,
+        value_name = "N"
+    )]
+    pub max_pixels: u64,
+    /// Longest side of an image in pixels.
+    #[arg(
+        long,
+        env = "MORE_R1_MAX_SIDE",
+        default_value_t = 16_384,
+        value_name = "N"
+    )]
+    pub max_side: u32,
+    /// Longest text in characters.
+    #[arg(long, env = "MORE_R1_MAX_TEXT_CHARS", default_value_t = TEXT_CHARS, value_name = "N")]
+    pub max_text_chars: usize,
+    /// Longest entity in characters.
+    #[arg(long, env = "MORE_R1_MAX_ENTITY_CHARS", default_value_t = ENTITY_CHARS, value_name = "N")]
+    pub max_entity_chars: usize,
+    /// Seconds that running requests get to finish after SIGTERM.
+    #[arg(
+        long,
+        env = "MORE_R1_GRACE_SECONDS",
+        default_value_t = 30,
+        value_name = "N"
+    )]
+    pub grace_seconds: u64,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("has to be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}

@@ -1,0 +1,149 @@
+//! The commands: from typed arguments to an exit code. 0 done, 1 failed, 2 asked for something impossible.
+
+mod data;
+mod eval;
+mod extract;
+mod generate;
+mod health;
+mod preprocess;
+mod train;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command, DataCommand, TrainCommand};
+use crate::fields::FieldError;
+use crate::serve::serve;
+use crate::settings::{ServeSettings, UsageError};
+
+/// Why a command ends without its result.
+enum Failure {
+    /// Exit 2.
+    Usage(String),
+    /// Exit 1.
+    Failed(anyhow::Error),
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<FieldError> for Failure {
+    fn from(error: FieldError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<model::Error> for Failure {
+    fn from(error: model::Error) -> Self {
+        match error {
+            model::Error::Input { .. } | model::Error::PromptTooLong { .. } => {
+                Self::Usage(error.to_string())
+            }
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+/// Runs the binary.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            say(&error.render().to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return complain(2, &one_line(&error)),
+    };
+    let Ok(filter) = EnvFilter::try_new(&cli.log) else {
+        return complain(2, "--log: not a filter; try info, or more_r1=debug,warn");
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr);
+    let logs = logs.with_ansi(stderr().is_terminal());
+    if cli.json {
+        logs.json().init();
+    } else {
+        logs.init();
+    }
+    match run(cli.command, cli.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => complain(2, &message),
+        Err(Failure::Failed(error)) => complain(1, &format!("{error:#}")),
+    }
+}
+
+fn run(command: Command, json: bool) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => Ok(serve(ServeSettings::resolve(&args)?)?),
+        Command::Extract(args) => extract::run(args, json),
+        Command::Generate(args) => generate::run(&args, json),
+        Command::Preprocess(args) => preprocess::run(&args, json),
+        Command::Data(DataCommand::Synth(args)) => data::synth(&args, json),
+        Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
+        Command::Eval(args) => eval::run(&args, json),
+        Command::Health(args) => health::run(&args, json),
+    }
+}
+
+/// Clap's report without usage and hints: the first paragraph, its lines put together.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing; --help lists them".to_owned();
+    }
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn complain(code: u8, message: &str) -> ExitCode {
+    let line = message.lines().collect::<Vec<_>>().join(" ");
+    let _ = writeln!(stderr(), "error: {line}"); // Nowhere left to complain to.
+    ExitCode::from(code)
+}
+
+/// Prints a result: as JSON, or in words.
+fn print<T: Serialize>(
+    json: bool,
+    result: &T,
+    words: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    if json {
+        say(&serde_json::to_string(result).map_err(anyhow::Error::new)?);
+    } else {
+        say(&words(result));
+    }
+    Ok(())
+}
+
+fn say(text: &str) {
+    let _ = writeln!(stdout(), "{}", text.trim_end()); // A reader that left (`| head`) is no fault.
+}
+
+/// The bytes of a file a flag names.
+fn read_file(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))
+}

@@ -1,0 +1,250 @@
+//! What each field of a question has to be, for JSON, multipart and the command line alike.
+//!
+//! Not here: how the fields travel (`http/json.rs`, `http/multipart.rs`), and pixels (`prepare.rs`).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::BoxFormatName;
+use vision::BoxFormat;
+
+pub use crate::field_error::FieldError;
+
+/// The fields a request may have, in the order of the documentation.
+pub const NAMES: [&str; 5] = ["image", "bbox", "box_format", "text", "entity"];
+
+/// A question with every field checked, apart from the pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The file of the image.
+    pub image: Vec<u8>,
+    /// The box as given.
+    pub bbox: [f64; 4],
+    /// What the box's numbers mean.
+    pub format: BoxFormat,
+    /// The headline.
+    pub text: String,
+    /// The entity, found in the text.
+    pub entity: String,
+}
+
+/// How long texts may be, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLimits {
+    /// Of the text.
+    pub text: usize,
+    /// Of the entity.
+    pub entity: usize,
+}
+
+/// Decodes an image sent as text: strict base64 (padded, no white space), bare or in a `data:` URL.
+///
+/// # Errors
+/// When it is neither.
+pub fn image_from_text(text: &str) -> Result<Vec<u8>, FieldError> {
+    let invalid = |reason: String| FieldError::invalid("image", reason);
+    if text.is_empty() {
+        return Err(FieldError::Empty { field: "image" });
+    }
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Err(invalid(
+            "addresses are not fetched; send the bytes as base64".to_owned(),
+        ));
+    }
+    let encoded = match text.strip_prefix("data:") {
+        None => text,
+        Some(rest) => {
+            let (head, encoded) = rest
+                .split_once(',')
+                .ok_or_else(|| invalid("the data URL has no comma".to_owned()))?;
+            let media = head
+                .strip_suffix(";base64")
+                .ok_or_else(|| invalid("the data URL has to be ;base64".to_owned()))?;
+            if !media.starts_with("image/") {
+                return Err(invalid(
+                    "the data URL has to be of a type image/…".to_owned(),
+                ));
+            }
+            encoded
+        }
+    };
+    // The decoder's own words name the place and the byte at fault.
+    STANDARD
+        .decode(encoded)
+        .map_err(|error| invalid(format!("not base64 (standard alphabet, padded): {error}")))
+}
+
+/// The box format behind a name on the wire.
+pub fn box_format(name: BoxFormatName) -> BoxFormat {
+    match name {
+        BoxFormatName::Xyxy => BoxFormat::Xyxy,
+        BoxFormatName::Xywh => BoxFormat::Xywh,
+        BoxFormatName::Cxcywh => BoxFormat::Cxcywh,
+        BoxFormatName::Percent => BoxFormat::Percent,
+    }
+}
+
+/// Reads a box written as `a,b,c,d`.
+///
+/// # Errors
+/// When it is not four finite numbers.
+pub fn bbox_from_text(text: &str) -> Result<[f64; 4], FieldError> {
+    let bbox =
+        proto::parse_bbox(text).map_err(|error| FieldError::invalid("bbox", error.to_string()))?;
+    finite(bbox)
+}
+
+fn finite(bbox: [f64; 4]) -> Result<[f64; 4], FieldError> {
+    if bbox.iter().all(|number| number.is_finite()) {
+        return Ok(bbox);
+    }
+    Err(FieldError::invalid(
+        "bbox",
+        "every one of the four numbers has to be finite",
+    ))
+}
+
+impl Asked {
+    /// Checks what does not need the pixels.
+    ///
+    /// # Errors
+    /// When a text is empty or too long, the entity is not in the text, or a number of the box is not finite.
+    pub fn check(self, limits: TextLimits) -> Result<Self, FieldError> {
+        if self.image.is_empty() {
+            return Err(FieldError::Empty { field: "image" });
+        }
+        finite(self.bbox)?;
+        check_text("text", &self.text, limits.text)?;
+        check_text("entity", &self.entity, limits.entity)?;
+        if comparable(&self.text).contains(&comparable(&self.entity)) {
+            Ok(self)
+        } else {
+            Err(FieldError::EntityNotInText)
+        }
+    }
+}
+
+fn check_text(field: &'static str, text: &str, limit: usize) -> Result<(), FieldError> {
+    if text.trim().is_empty() {
+        return Err(FieldError::Empty { field });
+    }
+    let got = text.chars().count();
+    if got > limit {
+        return Err(FieldError::TooLong { field, got, limit });
+    }
+    Ok(())
+}
+
+/// Lower case, one space for every run of white space, none at the ends: names are cut out of token lists, where
+/// the spaces between words were never more than a guess.
+fn comparable(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(text: &str, entity: &str) -> Result<Asked, FieldError> {
+        let limits = TextLimits {
+            text: 20,
+            entity: 10,
+        };
+        let (text, entity) = (text.to_owned(), entity.to_owned());
+        Asked {
+            image: vec![1],
+            bbox: [0.0; 4],
+            format: BoxFormat::Xyxy,
+            text,
+            entity,
+        }
+        .check(limits)
+    }
+
+    #[test]
+    fn base64_is_strict() {
+        assert_eq!(image_from_text("AQI=").ok(), Some(vec![1, 2]));
+        assert_eq!(
+            image_from_text("data:image/png;base64,AQI=").ok(),
+            Some(vec![1, 2])
+        );
+        for wrong in [
+            "",
+            "AQI",
+            "AQI=\n",
+            "A QI=",
+            "AQJ=",
+            "-_8=",
+            "data:image/png,AQI=",
+            "data:text/plain;base64,AQI=",
+            "data:image/png;base64",
+            "https://example.org/a.png",
+        ] {
+            let error = image_from_text(wrong).expect_err(wrong);
+            assert_eq!(error.field(), "image", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn boxes_are_four_finite_numbers() {
+        assert_eq!(
+            bbox_from_text("1, 2.5,-3,4e1").ok(),
+            Some([1.0, 2.5, -3.0, 40.0])
+        );
+        for wrong in [
+            "",
+            "1,2,3",
+            "1,2,3,4,5",
+            "1,2,3,x",
+            "1,2,3,NaN",
+            "1,2,3,inf",
+            "1,2,3,1e999",
+            "1;2;3;4",
+        ] {
+            assert_eq!(
+                bbox_from_text(wrong).expect_err(wrong).field(),
+                "bbox",
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn entities_are_found_without_regard_to_case_and_spaces() {
+        assert!(asked("Italy storms  back", "Storms Back").is_ok());
+        assert!(matches!(
+            asked("Italy storms back", "Spain"),
+            Err(FieldError::EntityNotInText)
+        ));
+    }
+
+    #[test]
+    fn texts_have_a_length() {
+        assert!(matches!(
+            asked(" \n", "a"),
+            Err(FieldError::Empty { field: "text" })
+        ));
+        assert!(matches!(
+            asked("a", " "),
+            Err(FieldError::Empty { field: "entity" })
+        ));
+        assert!(matches!(
+            asked(&"ä".repeat(21), "ä"),
+            Err(FieldError::TooLong {
+                field: "text",
+                got: 21,
+                limit: 20
+            })
+        ));
+        assert!(asked(&"ä".repeat(20), "ä").is_ok());
+        assert!(matches!(
+            asked(&"ä".repeat(20), &"ä".repeat(11)),
+            Err(FieldError::TooLong {
+                field: "entity",
+                ..
+            })
+        ));
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /extract`: a place, the body, the pixels, the answer, in this order, so that a full house costs no work.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use proto::ExtractResponse;
+
+use crate::app::AppState;
+use crate::engine::{EngineError, Job};
+use crate::error::ApiError;
+use crate::fields::Asked;
+use crate::http::answer::{Seen, answer};
+use crate::http::{body, json, multipart};
+use crate::prepare::prepare;
+
+/// The handler.
+pub async fn extract(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Json<ExtractResponse>, ApiError> {
+    let start = Instant::now();
+    let engine = state.engine()?;
+    let form = Form::of(&request)?;
+    let seat = engine.reserve()?;
+
+    let (parts, sent) = request.into_parts();
+    let limits = *state.limits();
+    let bytes = body::read(&parts.headers, sent, limits.body).await?;
+
+    let preparing = Instant::now();
+    let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
+    let processor = engine.model().processor().clone();
+    let prepared = state
+        .pool()
+        .run(move || prepare(asked, &limits.image, &processor))
+        .await
+        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    let seen = Seen::of(&prepared, start, preparing.elapsed());
+
+    let job = Job {
+        photo: prepared.photo.pixels,
+        region: prepared.region.pixels,
+        text: prepared.text,
+        entity: prepared.entity,
+    };
+    let done = engine
+        .submit(seat, job)
+        .await
+        .unwrap_or(Err(EngineError::Stopped));
+    let done =
+        done.map_err(|error| ApiError::from(error).with_image_tokens(prepared.image_tokens))?;
+    Ok(Json(answer(engine.model(), &seen, done)))
+}
+
+/// How a question travels.
+enum Form {
+    Json,
+    Multipart,
+}
+
+impl Form {
+    fn of(request: &Request) -> Result<Self, ApiError> {
+        let header = request.headers().get(CONTENT_TYPE);
+        let given = header
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("missing");
+        let essence = given
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        match essence.as_str() {
+            "application/json" => Ok(Self::Json),
+            "multipart/form-data" => Ok(Self::Multipart),
+            _ => Err(ApiError::UnsupportedMediaType {
+                got: given.to_owned(),
+            }),
+        }
+    }
+
+    async fn read(self, parts: Parts, bytes: Vec<u8>, state: &AppState) -> Result<Asked, ApiError> {
+        match self {
+            // Parsing and base64 of twenty megabytes is work: not on a thread that serves sockets.
+            Self::Json => state
+                .pool()
+                .run(move || json::read(&bytes))
+                .await
+                .map_err(|panic| ApiError::Internal(panic.to_string()))?,
+            Self::Multipart => multipart::read(parts, bytes).await,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A question as a JSON object. Every fault names the field it is in.
+
+use proto::ExtractRequest;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use crate::error::ApiError;
+use crate::fields::{Asked, FieldError, box_format, image_from_text};
+
+/// Reads the body of a JSON request.
+///
+/// # Errors
+/// When it is not JSON, not an object, or a field is missing, unknown, doubled or of a wrong type.
+pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
+    // Serde would also take an array with the fields in order.
+    if body
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|&first| first != b'{')
+        && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+    {
+        return Err(ApiError::NotAnObject);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let request: ExtractRequest =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            fault(&path, &error.into_inner())
+        })?;
+    deserializer.end().map_err(|error| fault(".", &error))?;
+    Ok(Asked {
+        image: image_from_text(&request.image)?,
+        bbox: request.bbox,
+        format: box_format(request.box_format),
+        text: request.text,
+        entity: request.entity,
+    })
+}
+
+/// Sorts a parser's error: syntax, or which field has what fault.
+fn fault(path: &str, error: &serde_json::Error) -> ApiError {
+    let reason = error.to_string();
+    let field = path
+        .split(['.', '['])
+        .next()
+        .filter(|name| !matches!(*name, "" | "?"));
+    if error.classify() != Category::Data {
+        return ApiError::JsonSyntax {
+            field: field.map(str::to_owned),
+            reason,
+        };
+    }
+    // Serde's derive says these three as sentences, with the name in backticks.
+    let quoted = |start: &str| {
+        reason
+            .strip_prefix(start)?
+            .split('`')
+            .next()
+            .map(str::to_owned)
+    };
+    if let Some(field) = quoted("missing field `") {
+        return FieldError::Missing {
+            field: field.into(),
+        }
+        .into();
+    }
+    if let Some(field) = quoted("unknown field `") {
+        return FieldError::Unknown { field }.into();
+    }
+    if let Some(field) = quoted("duplicate field `") {
+        return FieldError::Duplicate { field }.into();
+    }
+    match field {
+        Some(field) => FieldError::Invalid {
+            field: field.to_owned().into(),
+            reason,
+        }
+        .into(),
+        None => ApiError::NotAnObject,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Input, then `slug field`.
+    const FAULTS: [(&str, &str); 17] = [
+        ("", "json-syntax -"),
+        ("{", "json-syntax -"),
+        ("nonsense", "json-syntax -"),
+        (r#"{"image":"AQ==""#, "json-syntax -"),
+        (r#"{"bbox":[1,2,"#, "json-syntax bbox"),
+        (r#"{"bbox":[1,2,3,1e999]}"#, "json-syntax bbox"),
+        ("[]", "not-an-object -"),
+        ("null", "not-an-object -"),
+        ("{}", "missing-field image"),
+        (r#"{"image":1}"#, "invalid-field image"),
+        (r#"{"image":null}"#, "invalid-field image"),
+        (r#"{"bbox":"1,2,3,4"}"#, "invalid-field bbox"),
+        (r#"{"bbox":[1,2,3]}"#, "invalid-field bbox"),
+        (r#"{"bbox":[1,2,"3",4]}"#, "invalid-field bbox"),
+        (r#"{"text":"a","text":"b"}"#, "duplicate-field text"),
+        (r#"{"box_format":"yolo"}"#, "invalid-field box_format"),
+        (r#"{"colour":"red"}"#, "unknown-field colour"),
+    ];
+
+    #[test]
+    fn every_fault_names_its_field() {
+        for (input, expected) in FAULTS {
+            let error = read(input.as_bytes()).expect_err(input);
+            let seen = format!("{} {}", error.slug(), error.field().unwrap_or("-"));
+            assert_eq!(seen, expected, "{input}");
+        }
+    }
+
+    #[test]
+    fn five_numbers_are_no_box() {
+        let error = read(br#"{"bbox":[1,2,3,4,5]}"#).expect_err("five numbers");
+        assert_eq!(error.field(), Some("bbox"));
+    }
+
+    #[test]
+    fn a_whole_question_is_read() {
+        let body = br#"{"image":"AQ==","bbox":[1,2,3,4],"text":"a b","entity":"b"}"#;
+        let asked = read(body).expect("a valid question");
+        assert_eq!(asked.image, [1]);
+        assert_eq!(asked.format, vision::BoxFormat::Xyxy);
+        assert!(read(&[body.as_slice(), b" x"].concat()).is_err());
+    }
+}

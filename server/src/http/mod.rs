@@ -1,0 +1,9 @@
+//! HTTP: reading questions, answering them, saying how the service is. Not here: what a field has to be (`fields.rs`).
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod extract;
+pub(crate) mod json;
+pub(crate) mod multipart;
+pub(crate) mod observe;
+pub(crate) mod status;

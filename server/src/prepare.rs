@@ -1,0 +1,60 @@
+//! From a checked question to pixels: decode, find the region, refuse what the processor could not resize.
+//!
+//! Blocks: the service runs it on its pool. Holds no model.
+
+use vision::{Limits, Photo, Processor, Region};
+
+use crate::fields::{Asked, FieldError};
+
+/// A question with its pixels.
+pub struct Prepared {
+    /// The upright photo.
+    pub photo: Photo,
+    /// The object in it.
+    pub region: Region,
+    /// The headline.
+    pub text: String,
+    /// The entity.
+    pub entity: String,
+    /// Tokens that the photo and the object will take in the prompt.
+    pub image_tokens: usize,
+}
+
+/// Decodes the image and places the box in it.
+///
+/// # Errors
+/// When the image or the box is unusable; the error names the field.
+pub fn prepare(
+    asked: Asked,
+    limits: &Limits,
+    processor: &Processor,
+) -> Result<Prepared, FieldError> {
+    let Asked {
+        image,
+        bbox,
+        format,
+        text,
+        entity,
+    } = asked;
+    let photo = vision::decode(&image, limits).map_err(|source| FieldError::Image {
+        field: "image",
+        source,
+    })?;
+    drop(image);
+    let (width, height) = photo.pixels.dimensions();
+    let region = vision::region(bbox, format, width, height)?;
+    let token = u64::from(processor.patch_size * processor.merge_size).pow(2);
+    let tokens = |field, width, height| match processor.smart_resize(width, height) {
+        Ok((width, height)) => Ok(u64::from(width) * u64::from(height) / token),
+        Err(source) => Err(FieldError::Image { field, source }),
+    };
+    let whole = tokens("image", width, height)?;
+    let part = tokens("bbox", region.pixels.width(), region.pixels.height())?;
+    Ok(Prepared {
+        photo,
+        region,
+        text,
+        entity,
+        image_tokens: (whole + part) as usize,
+    })
+}

@@ -1,0 +1,155 @@
+//! The command line as meant: checked and resolved once, at start-up. Opens no checkpoint and no socket.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use burn::tensor::DType;
+use model::{Extractor, Files, Options};
+use proto::Ontology;
+use vision::Limits;
+
+use crate::app::RequestLimits;
+use crate::args::{DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
+use crate::fields::TextLimits;
+use crate::mini;
+
+/// Which checkpoint, and how it is opened.
+#[derive(Debug, Clone)]
+pub struct ModelSettings {
+    /// The name it answers under.
+    pub id: String,
+    /// Where its files are.
+    pub files: Files,
+    /// How it computes.
+    pub options: Options,
+}
+
+/// How the service runs.
+#[derive(Debug, Clone)]
+pub struct ServeSettings {
+    /// The model.
+    pub model: ModelSettings,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Requests in the house.
+    pub places: usize,
+    /// Threads that decode.
+    pub decoders: usize,
+    /// Limits of a request.
+    pub limits: RequestLimits,
+    /// What running requests get after the signal to end.
+    pub grace: Duration,
+}
+
+/// A flag that asks for something impossible; the binary ends with 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// The limits of texts where no flag sets them.
+pub const TEXT_LIMITS: TextLimits = TextLimits {
+    text: TEXT_CHARS,
+    entity: ENTITY_CHARS,
+};
+
+/// The files of `--model`, or the embedded ones.
+///
+/// # Errors
+/// When the folder is no checkpoint, or there is neither folder nor embedded checkpoint.
+pub fn files(model: Option<&Path>) -> Result<(String, Files), UsageError> {
+    let Some(dir) = model else {
+        let files = mini::files().ok_or_else(|| {
+            UsageError("this binary has no model inside: give --model DIR".to_owned())
+        })?;
+        return Ok((mini::ID.to_owned(), files));
+    };
+    if !dir.join("config.json").is_file() && !dir.join("preprocessor_config.json").is_file() {
+        return Err(UsageError(format!(
+            "--model {}: no checkpoint there (no config.json)",
+            dir.display()
+        )));
+    }
+    // `.` and `..` have no name of their own.
+    let named = dir
+        .canonicalize()
+        .ok()
+        .and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()));
+    Ok((
+        named.unwrap_or_else(|| "checkpoint".to_owned()),
+        Files::Dir(dir.to_owned()),
+    ))
+}
+
+impl ModelSettings {
+    /// Resolves the flags.
+    ///
+    /// # Errors
+    /// As [`files`].
+    pub fn resolve(args: &ModelArgs) -> Result<Self, UsageError> {
+        let (id, files) = files(args.model.as_deref())?;
+        let options = Options {
+            dtype: match args.dtype {
+                DtypeName::F32 => DType::F32,
+                DtypeName::F16 => DType::F16,
+                DtypeName::Bf16 => DType::BF16,
+            },
+            template: args.template,
+            max_prompt_tokens: args.max_prompt_tokens,
+            max_new_tokens: args.max_answer_tokens,
+            ..Options::default()
+        };
+        Ok(Self { id, files, options })
+    }
+
+    /// Opens the checkpoint. Takes as long as reading it takes.
+    ///
+    /// # Errors
+    /// When files are missing or do not fit together.
+    pub fn open(&self) -> Result<Extractor, model::Error> {
+        Extractor::open(
+            &self.id,
+            &self.files,
+            Ontology::more().clone(),
+            self.options.clone(),
+        )
+    }
+}
+
+impl ServeSettings {
+    /// Resolves the flags.
+    ///
+    /// # Errors
+    /// As [`files`].
+    pub fn resolve(args: &ServeArgs) -> Result<Self, UsageError> {
+        Ok(Self {
+            model: ModelSettings::resolve(&args.model)?,
+            listen: args.listen,
+            places: args.queue,
+            decoders: args.decoders.unwrap_or_else(spare_cores),
+            limits: RequestLimits {
+                body: args.max_body_bytes,
+                image: Limits {
+                    max_bytes: args.max_image_bytes,
+                    max_pixels: args.max_pixels,
+                    max_side: args.max_side,
+                },
+                text: TextLimits {
+                    text: args.max_text_chars,
+                    entity: args.max_entity_chars,
+                },
+            },
+            grace: Duration::from_secs(args.grace_seconds),
+        })
+    }
+}
+
+/// One core is left to the model.
+fn spare_cores() -> usize {
+    available_parallelism()
+        .map_or(1, NonZero::get)
+        .saturating_sub(1)
+        .max(1)
+}

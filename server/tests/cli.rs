@@ -1,0 +1,90 @@
+//! The binary as a shell sees it: exit codes and one clear line.
+
+use std::process::{Command, Output};
+
+fn more_r1(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_more-r1"))
+        .args(args)
+        .output()
+        .expect("the binary runs")
+}
+
+/// Arguments, then a part of the one line they deserve.
+const WRONG: [(&[&str], &str); 14] = [
+    (&[], "command"),
+    (&["frobnicate"], "frobnicate"),
+    (&["extract"], "--image"),
+    (&["serve", "--listen", "nowhere"], "--listen"),
+    (&["serve", "--queue", "0"], "--queue"),
+    (&["serve", "--colour", "red"], "--colour"),
+    (&["serve", "--model", "no/such/folder"], "no/such/folder"),
+    (&["serve", "--log", "a=b=c"], "--log"),
+    (
+        &[
+            "extract", "--image", "x", "--bbox", "1,2,3", "--text", "t", "--entity", "t",
+        ],
+        "bbox",
+    ),
+    (
+        &[
+            "extract",
+            "--image",
+            "x",
+            "--bbox",
+            "1,2,3,4",
+            "--box-format",
+            "yolo",
+            "--text",
+            "t",
+            "--entity",
+            "t",
+        ],
+        "yolo",
+    ),
+    (&["generate", "--model", "."], "--prompt"),
+    (
+        &["preprocess", "--model", ".", "--image", "none.png"],
+        "--model .",
+    ),
+    (
+        &["health", "--url", "ftp://example.org"],
+        "ftp://example.org",
+    ),
+    (&["data", "synth"], "--out"),
+];
+
+#[test]
+fn wrong_arguments_end_with_2_and_one_line() {
+    for (args, part) in WRONG {
+        let output = more_r1(args);
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
+        assert_eq!(line.lines().count(), 1, "{args:?}: {line}");
+        assert!(
+            line.starts_with("error: ") && line.contains(part),
+            "{args:?}: {line}"
+        );
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_is_no_error() {
+    for args in [
+        ["--help", "--log=info"],
+        ["serve", "--help"],
+        ["extract", "--help"],
+        ["--version", "--log=info"],
+    ] {
+        let output = more_r1(&args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn health_without_a_service_ends_with_1() {
+    // Port 9 (discard) is closed wherever tests run.
+    let output = more_r1(&["health", "--url", "http://127.0.0.1:9/readyz"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
