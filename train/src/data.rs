@@ -1,0 +1,333 @@
+//! Records in the format of the MORE data set, one a line, with an optional gold trace beside. Reads JSON lines and
+//! the Python-dict lines the data set itself is published in; opens no image and knows no ontology.
+
+mod literal;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One fact: an object of an image, an entity of a text, and the relation between them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// File name of the image.
+    pub img_id: String,
+    /// The text as written.
+    pub text: String,
+    /// The text in tokens.
+    pub token: Vec<String>,
+    /// The entity in the text.
+    pub h: Head,
+    /// The object in the image.
+    pub t: Tail,
+    /// The label.
+    pub relation: String,
+    /// A gold answer, the whole response; MORE itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// The entity of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its tokens.
+    pub name: Vec<String>,
+    /// First token and the one behind the last.
+    pub pos: [usize; 2],
+}
+
+/// The object of a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    /// What it is called; not shown to any model.
+    pub name: String,
+    /// Centre x, centre y, width and height, as shares of the image.
+    pub pos: [f64; 4],
+}
+
+impl Record {
+    /// The entity as one string.
+    pub fn entity(&self) -> String {
+        self.h.name.join(" ")
+    }
+
+    /// The object's box: normalised centre x, centre y, width, height.
+    pub const fn bbox(&self) -> [f64; 4] {
+        self.t.pos
+    }
+}
+
+/// Every way a file of records can be unreadable.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened or read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is neither JSON nor a Python literal.
+    #[error("{path}, line {line}: neither JSON nor a Python dict: {reason}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What was expected where.
+        reason: String,
+    },
+    /// A field is missing or not of the right kind.
+    #[error("{path}, line {line}: field `{field}`: {reason}")]
+    Field {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Which, with dots for what is inside.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A line that could not be read, before the place is known.
+#[derive(Debug, PartialEq, Eq)]
+enum LineError {
+    Syntax(String),
+    Field(&'static str, String),
+}
+
+/// Reads every record of a file; empty lines are skipped.
+///
+/// # Errors
+/// The first line that is no record, by number and field.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
+    let read_error = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(read_error)?;
+    let mut records = Vec::new();
+    for (index, line) in BufReader::new(file).lines().enumerate() {
+        let content = line.map_err(read_error)?;
+        if content.trim().is_empty() {
+            continue;
+        }
+        let line = index + 1;
+        let path = path.to_owned();
+        records.push(parse_line(&content).map_err(|error| match error {
+            LineError::Syntax(reason) => Error::Syntax { path, line, reason },
+            LineError::Field(field, reason) => Error::Field {
+                path,
+                line,
+                field,
+                reason,
+            },
+        })?);
+    }
+    Ok(records)
+}
+
+fn parse_line(line: &str) -> Result<Record, LineError> {
+    let value = match serde_json::from_str(line) {
+        Ok(value) => value,
+        // Python's dicts are tried second: a line of JSON is the common case, and no dict with strings is both.
+        Err(json) => literal::parse(line)
+            .map_err(|python| LineError::Syntax(format!("as JSON, {json}; as Python, {python}")))?,
+    };
+    let Value::Object(fields) = value else {
+        return Err(LineError::Syntax("the line is no dict".to_owned()));
+    };
+    let head = object(&fields, "h")?;
+    let tail = object(&fields, "t")?;
+    Ok(Record {
+        img_id: string(&fields, "img_id", "img_id")?,
+        text: match fields.get("text") {
+            Some(_) => string(&fields, "text", "text")?,
+            None => strings(&fields, "token", "token")?.join(" "),
+        },
+        token: strings(&fields, "token", "token")?,
+        h: Head {
+            name: strings(head, "name", "h.name")?,
+            pos: span(head)?,
+        },
+        t: Tail {
+            name: string(tail, "name", "t.name")?,
+            pos: bbox(tail)?,
+        },
+        relation: string(&fields, "relation", "relation")?,
+        trace: match fields.get("trace") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(string(&fields, "trace", "trace")?),
+        },
+    })
+}
+
+fn field<'a>(
+    fields: &'a Map<String, Value>,
+    key: &str,
+    name: &'static str,
+) -> Result<&'a Value, LineError> {
+    fields
+        .get(key)
+        .ok_or_else(|| LineError::Field(name, "is missing".to_owned()))
+}
+
+fn object<'a>(
+    fields: &'a Map<String, Value>,
+    name: &'static str,
+) -> Result<&'a Map<String, Value>, LineError> {
+    match field(fields, name, name)? {
+        Value::Object(inner) => Ok(inner),
+        other => Err(wrong(name, "a dict", other)),
+    }
+}
+
+fn string(fields: &Map<String, Value>, key: &str, name: &'static str) -> Result<String, LineError> {
+    match field(fields, key, name)? {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(wrong(name, "a string", other)),
+    }
+}
+
+/// A list of strings; one string counts as its words.
+fn strings(
+    fields: &Map<String, Value>,
+    key: &str,
+    name: &'static str,
+) -> Result<Vec<String>, LineError> {
+    match field(fields, key, name)? {
+        Value::String(text) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text.clone()),
+                other => Err(wrong(name, "a list of strings", other)),
+            })
+            .collect(),
+        other => Err(wrong(name, "a list of strings", other)),
+    }
+}
+
+/// The token span of the entity.
+fn span(head: &Map<String, Value>) -> Result<[usize; 2], LineError> {
+    const NAME: &str = "h.pos";
+    let [start, end] = numbers(head, "pos", NAME)?;
+    if start < 0.0 || start.fract() != 0.0 || end.fract() != 0.0 || end < start {
+        let reason = format!("[{start}, {end}] is no token span");
+        return Err(LineError::Field(NAME, reason));
+    }
+    Ok([start as usize, end as usize])
+}
+
+/// The box of the object, under `pos` or under `box`.
+fn bbox(tail: &Map<String, Value>) -> Result<[f64; 4], LineError> {
+    if tail.contains_key("pos") {
+        numbers(tail, "pos", "t.pos")
+    } else if tail.contains_key("box") {
+        numbers(tail, "box", "t.box")
+    } else {
+        Err(LineError::Field(
+            "t.pos",
+            "is missing, and so is `t.box`".to_owned(),
+        ))
+    }
+}
+
+/// Exactly `N` finite numbers, each as such or as a string.
+fn numbers<const N: usize>(
+    fields: &Map<String, Value>,
+    key: &str,
+    name: &'static str,
+) -> Result<[f64; N], LineError> {
+    let Value::Array(items) = field(fields, key, name)? else {
+        return Err(wrong(name, "a list of numbers", &fields[key]));
+    };
+    let numbers: Vec<f64> = items
+        .iter()
+        .map(|item| {
+            let number = match item {
+                Value::Number(number) => number.as_f64(),
+                Value::String(text) => text.trim().parse().ok(),
+                _ => None,
+            };
+            number
+                .filter(|number| number.is_finite())
+                .ok_or_else(|| wrong(name, "a finite number", item))
+        })
+        .collect::<Result<_, _>>()?;
+    numbers.try_into().map_err(|numbers: Vec<f64>| {
+        LineError::Field(name, format!("has {} numbers, expected {N}", numbers.len()))
+    })
+}
+
+fn wrong(name: &'static str, expected: &str, found: &Value) -> LineError {
+    let found = found.to_string();
+    let short: String = found.chars().take(40).collect(); // enough to recognise it in a message
+    LineError::Field(name, format!("expected {expected}, found {short}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PYTHON: &str = "{'img_id': 'a.jpg', 'text': \"Italy's Storm\", 'token': ['Italy', \"'s\", 'Storm'], \
+        'h': {'name': ['Italy'], 'pos': [0, 1]}, \
+        't': {'name': 'barbara', 'pos': ('0.439167','0.130326','0.075','0.185464')}, \
+        'relation': '/per/misc/present_in'}";
+
+    #[test]
+    fn reads_the_lines_of_the_data_set() {
+        let record = parse_line(PYTHON).expect("a line as published");
+        assert_eq!(record.text, "Italy's Storm");
+        assert_eq!(record.entity(), "Italy");
+        assert_eq!(record.bbox(), [0.439_167, 0.130_326, 0.075, 0.185_464]);
+        assert_eq!(record.trace, None);
+    }
+
+    #[test]
+    fn reads_box_and_plain_numbers() {
+        let line = PYTHON.replace(
+            "'pos': ('0.439167','0.130326','0.075','0.185464')",
+            "'box': [0.5, 0.5, 1, 1]",
+        );
+        assert_eq!(
+            parse_line(&line).expect("another key").bbox(),
+            [0.5, 0.5, 1.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn json_comes_back() {
+        let mut record = parse_line(PYTHON).expect("a line as published");
+        record.trace = Some("<think> …".to_owned());
+        let line = serde_json::to_string(&record).expect("plain data");
+        assert_eq!(parse_line(&line), Ok(record));
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let cases = [
+            (PYTHON.replace("'img_id'", "'image'"), "img_id"),
+            (PYTHON.replace("[0, 1]", "[0]"), "h.pos"),
+            (PYTHON.replace("[0, 1]", "[1, 0]"), "h.pos"),
+            (PYTHON.replace("'0.075'", "'wide'"), "t.pos"),
+            (PYTHON.replace("'0.075'", "'nan'"), "t.pos"),
+            (PYTHON.replace("['Italy']", "[3]"), "h.name"),
+            (PYTHON.replace("'barbara'", "None"), "t.name"),
+        ];
+        for (line, expected) in cases {
+            match parse_line(&line) {
+                Err(LineError::Field(field, _)) => assert_eq!(field, expected, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert!(matches!(parse_line("{'a': "), Err(LineError::Syntax(_))));
+        assert!(matches!(parse_line("[1, 2]"), Err(LineError::Syntax(_))));
+    }
+}

@@ -1,0 +1,427 @@
+//! Composes headlines: picks what is stated about whom, puts it into words of `phrases.rs`, and keeps the meaning
+//! beside the words. Knows nothing of pictures.
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::phrases::{
+    ADVERBS, BYSTANDERS, FRONT_BYSTANDERS, Form, LEADS, OPENERS, PERSON_FILLERS, PLACE_FILLERS,
+    Slot, TAILS, forms, mentions,
+};
+use super::rule::{Statement, Story, is_held_out};
+use super::world::{
+    AWARDS, BODIES, CITIES, COUNTRIES, Class, DISTRICTS, Depicted, EVENTS, Entity, FEDERATIONS,
+    NICKNAMES, PARTIES, RELATIVES, Relation, TEAM_NICKNAMES, TEAMS, identities, nationality, tie,
+};
+
+/// An entity in the words of a headline.
+#[derive(Debug, Clone, Copy)]
+pub struct Mention {
+    /// Which.
+    pub entity: Entity,
+    /// First token and the one behind the last.
+    pub span: [usize; 2],
+    /// The phrase around it, as the tables have it.
+    pub phrase: &'static str,
+}
+
+/// A text and its meaning.
+#[derive(Debug, Clone)]
+pub struct Headline {
+    /// Words and punctuation marks.
+    pub tokens: Vec<String>,
+    /// What it says.
+    pub story: Story,
+    /// The person in passing, if there is one.
+    pub bystander: Option<Depicted>,
+    /// All it names, in order.
+    pub mentions: Vec<Mention>,
+}
+
+/// Fewest and most words of a headline; punctuation does not count.
+const LENGTH: std::ops::RangeInclusive<usize> = 10..=25;
+
+impl Headline {
+    /// The text as people write it.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for token in &self.tokens {
+            if !text.is_empty() && !is_mark(token) {
+                text.push(' ');
+            }
+            text.push_str(token);
+        }
+        text
+    }
+
+    /// The mention of an entity.
+    pub fn mention(&self, entity: Entity) -> Option<&Mention> {
+        self.mentions
+            .iter()
+            .find(|mention| mention.entity == entity)
+    }
+}
+
+/// Composes a headline whose main statement has the relation. In training, no statement is a held-out pair.
+pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Headline {
+    let (subject, main) = loop {
+        let candidates: Vec<Depicted> = identities()
+            .into_iter()
+            .filter(|&object| can_have(object, relation))
+            .collect();
+        let subject = *candidates.choose(rng).expect("every relation has subjects");
+        if let Some(said) = say(subject, relation, training, &[], rng) {
+            break (subject, said);
+        }
+    };
+    let mut said = vec![main];
+    if rng.random_bool(0.45) {
+        let others: Vec<Relation> = Relation::ALL
+            .into_iter()
+            .filter(|&other| other != relation && can_have(subject, other))
+            .collect();
+        // Buildings and countries have one relation only.
+        if let Some(&other) = others.choose(rng) {
+            said.extend(say(subject, other, training, &said, rng));
+        }
+    }
+    // One extra clause at most: with two, the longest statements would not fit the length.
+    let (bystander, aside) = match rng.random_range(0..100) {
+        0..30 => (bystander(subject, &said, rng), None),
+        30..52 => (None, aside(subject, &said, rng)),
+        _ => (None, None),
+    };
+    loop {
+        let words = assemble(subject, &said, bystander, aside, rng);
+        if LENGTH.contains(&words.tokens.iter().filter(|token| !is_mark(token)).count()) {
+            return words.finish(subject, &said, bystander);
+        }
+    }
+}
+
+/// A statement and the form it takes.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    relation: Relation,
+    entity: Entity,
+    form: Form,
+}
+
+/// Chooses entity and form for a relation of the subject, or nothing when what is already said leaves no room.
+fn say(
+    subject: Depicted,
+    relation: Relation,
+    training: bool,
+    before: &[Said],
+    rng: &mut ChaCha8Rng,
+) -> Option<Said> {
+    let pool: Vec<Entity> = pool(subject, relation, rng)
+        .into_iter()
+        .filter(|&entity| !(training && is_held_out(subject, entity)))
+        .filter(|entity| before.iter().all(|said| said.entity != *entity))
+        .collect();
+    let entity = *pool.choose(rng)?;
+    let world = tie(subject, entity) == Some(relation);
+    let forms: Vec<Form> = forms(relation, subject)
+        .into_iter()
+        .filter(|form| {
+            (world || !form.implied) && before.iter().all(|said| fit(said.form.slot, form.slot))
+        })
+        .collect();
+    // First the slot, then the words: a slot with few forms would be rare otherwise.
+    let mut slots: Vec<Slot> = forms.iter().map(|form| form.slot).collect();
+    slots.dedup();
+    let slot = *slots.choose(rng)?;
+    let forms: Vec<Form> = forms.into_iter().filter(|form| form.slot == slot).collect();
+    Some(Said {
+        relation,
+        entity,
+        form: *forms.choose(rng)?,
+    })
+}
+
+/// Whether two slots can be filled in one sentence.
+fn fit(a: Slot, b: Slot) -> bool {
+    let main = |slot| matches!(slot, Slot::Verb | Slot::Whole);
+    let beside = |slot| matches!(slot, Slot::Apposition | Slot::Role);
+    // "… welcomes new resident the Arvenian star …" is no English.
+    let clash = matches!(
+        (a, b),
+        (Slot::Role, Slot::Whole) | (Slot::Whole, Slot::Role)
+    );
+    a != b && !clash && !(main(a) && main(b)) && !(beside(a) && beside(b))
+}
+
+/// Whether the relation makes sense for the object.
+pub fn can_have(object: Depicted, relation: Relation) -> bool {
+    match relation {
+        Relation::MemberOf => matches!(object, Depicted::Athlete { .. }),
+        Relation::LeaderOf => matches!(object, Depicted::Coach(_) | Depicted::Politician(_)),
+        Relation::Governance | Relation::Party | Relation::President => {
+            matches!(object, Depicted::Politician(_))
+        }
+        Relation::OrgAlias | Relation::Subsidiary | Relation::LocateAt | Relation::OrgPresentIn => {
+            matches!(object, Depicted::Emblem(_))
+        }
+        Relation::Contain => matches!(object, Depicted::Landmark(_) | Depicted::Flag(_)),
+        _ => object.is_person(),
+    }
+}
+
+/// The entities a relation of the subject may have; what the world holds and what it does not take turns by lot.
+fn pool(subject: Depicted, relation: Relation, rng: &mut ChaCha8Rng) -> Vec<Entity> {
+    let everything: Vec<Entity> = match relation {
+        Relation::Opponent | Relation::Partner => identities()
+            .into_iter()
+            .filter(|&other| other.is_person() && other != subject)
+            .filter_map(Depicted::entity)
+            .collect(),
+        Relation::Relatives => RELATIVES.to_vec(),
+        Relation::Alias => NICKNAMES.to_vec(),
+        Relation::OpposedTo => organisations()
+            .into_iter()
+            .filter(|&entity| tie(subject, entity).is_none())
+            .collect(),
+        Relation::LeaderOf => organisations(),
+        Relation::MemberOf => organisations()
+            .into_iter()
+            .filter(|entity| entity.class == Class::Team)
+            .collect(),
+        Relation::Birth | Relation::Residence | Relation::Governance => places(),
+        Relation::PresentIn | Relation::OrgPresentIn => EVENTS.to_vec(),
+        Relation::Awarded => AWARDS.to_vec(),
+        Relation::Party => PARTIES.to_vec(),
+        Relation::Nationality => nationality(subject).into_iter().collect(),
+        Relation::President => BODIES.to_vec(),
+        Relation::OrgAlias => TEAM_NICKNAMES.to_vec(),
+        Relation::Subsidiary => FEDERATIONS.to_vec(),
+        Relation::LocateAt => places(),
+        Relation::Contain => places()
+            .into_iter()
+            .filter(|&place| tie(subject, place).is_some())
+            .chain(DISTRICTS)
+            .collect(),
+    };
+    let (held, free): (Vec<Entity>, Vec<Entity>) = everything
+        .into_iter()
+        .partition(|&entity| tie(subject, entity) == Some(relation));
+    if free.is_empty() || (!held.is_empty() && rng.random_bool(0.45)) {
+        held
+    } else {
+        free
+    }
+}
+
+fn organisations() -> Vec<Entity> {
+    let teams = (0..TEAMS.len()).filter_map(|team| Depicted::Emblem(team).entity());
+    teams.chain(FEDERATIONS).collect()
+}
+
+fn places() -> Vec<Entity> {
+    let countries = (0..COUNTRIES.len()).filter_map(|country| Depicted::Flag(country).entity());
+    CITIES.into_iter().chain(countries).collect()
+}
+
+/// A person to name in passing.
+fn bystander(subject: Depicted, said: &[Said], rng: &mut ChaCha8Rng) -> Option<Depicted> {
+    let persons: Vec<Depicted> = identities()
+        .into_iter()
+        .filter(|&person| person.is_person() && person != subject)
+        .filter(|&person| said.iter().all(|said| Some(said.entity) != person.entity()))
+        .collect();
+    persons.choose(rng).copied()
+}
+
+/// An entity to mention without a tie to anybody the text names.
+fn aside(subject: Depicted, said: &[Said], rng: &mut ChaCha8Rng) -> Option<Entity> {
+    let pools: [&[Entity]; 8] = [
+        &places(),
+        &organisations(),
+        &EVENTS,
+        &AWARDS,
+        &PARTIES,
+        &BODIES,
+        &RELATIVES,
+        &COUNTRIES.each_ref().map(|country| Entity {
+            name: country.nationality,
+            class: Class::Nationality,
+        }),
+    ];
+    let pool: Vec<Entity> = pools
+        .choose(rng)?
+        .iter()
+        .copied()
+        .filter(|&entity| said.iter().all(|said| said.entity != entity))
+        .filter(|&entity| tie(subject, entity).is_none())
+        .filter(|entity| subject.name() != Some(entity.name))
+        .collect();
+    pool.choose(rng).copied()
+}
+
+/// Words under construction.
+#[derive(Default)]
+struct Words {
+    tokens: Vec<String>,
+    mentions: Vec<Mention>,
+}
+
+fn assemble(
+    subject: Depicted,
+    said: &[Said],
+    bystander: Option<Depicted>,
+    aside: Option<Entity>,
+    rng: &mut ChaCha8Rng,
+) -> Words {
+    let mut words = Words::default();
+    let slot = |slot: Slot| said.iter().find(|said| said.form.slot == slot);
+    let front = rng.random_bool(0.3);
+    if rng.random_bool(0.35) {
+        words.put(pick(&LEADS, rng), None);
+    }
+    if rng.random_bool(0.25) {
+        words.put(pick(&OPENERS, rng), None);
+    } else if front && let Some(person) = bystander {
+        words.put(pick(&FRONT_BYSTANDERS, rng), person.entity());
+    }
+    let fronted = !words.mentions.is_empty();
+    let whole = slot(Slot::Whole);
+    if let Some(said) = whole {
+        let (before, _) = said
+            .form
+            .words
+            .split_once('@')
+            .expect("whole clauses hold the subject");
+        words.put_as(before.trim_end(), Some(said.entity), said.form.words);
+    }
+    if let Some(said) = slot(Slot::Role) {
+        words.put(said.form.words, Some(said.entity));
+    }
+    words.put("{}", subject.entity());
+    if let Some(said) = slot(Slot::Apposition) {
+        words.put(",", None);
+        words.put(said.form.words, Some(said.entity));
+        words.put(",", None);
+    }
+    if let Some(said) = whole {
+        let (_, after) = said
+            .form
+            .words
+            .split_once('@')
+            .expect("whole clauses hold the subject");
+        words.put(after.trim_start(), None);
+    } else {
+        if rng.random_bool(0.25) {
+            words.put(pick(&ADVERBS, rng), None);
+        }
+        match slot(Slot::Verb) {
+            Some(said) => words.put(said.form.words, Some(said.entity)),
+            None if subject.is_person() => words.put(pick(&PERSON_FILLERS, rng), None),
+            None => words.put(pick(&PLACE_FILLERS, rng), None),
+        }
+    }
+    if let Some(said) = slot(Slot::Tail) {
+        words.put(said.form.words, Some(said.entity));
+    }
+    if rng.random_bool(0.6) {
+        words.put(pick(&TAILS, rng), None);
+    }
+    if !fronted && let Some(person) = bystander {
+        words.put(pick(&BYSTANDERS, rng), person.entity());
+    }
+    if let Some(entity) = aside {
+        words.put(pick(mentions(entity.class), rng), Some(entity));
+    }
+    words
+}
+
+impl Words {
+    /// Appends a phrase, with the entity in the place of `{}`.
+    fn put(&mut self, phrase: &'static str, entity: Option<Entity>) {
+        self.put_as(phrase, entity, phrase);
+    }
+
+    /// The same for a part of a longer phrase.
+    fn put_as(&mut self, part: &str, entity: Option<Entity>, phrase: &'static str) {
+        for word in part.split_whitespace() {
+            if let (true, Some(entity)) = (word == "{}", entity) {
+                let start = self.tokens.len();
+                self.tokens
+                    .extend(entity.name.split(' ').map(str::to_owned));
+                let span = [start, self.tokens.len()];
+                self.mentions.push(Mention {
+                    entity,
+                    span,
+                    phrase,
+                });
+            } else {
+                self.tokens.push(word.to_owned());
+            }
+        }
+    }
+
+    /// Tidies the words up and adds their meaning.
+    fn finish(mut self, subject: Depicted, said: &[Said], bystander: Option<Depicted>) -> Headline {
+        if self.tokens.last().is_some_and(|token| token == ",") {
+            self.tokens.pop();
+        }
+        if let Some(first) = self.tokens.first_mut() {
+            let capital = first[..1].to_ascii_uppercase();
+            first.replace_range(..1, &capital);
+        }
+        let mut statements = Vec::new();
+        let mut sharers = Vec::new();
+        for said in said {
+            let apposed = matches!(said.form.slot, Slot::Apposition | Slot::Role);
+            let statement = Statement {
+                subject,
+                relation: said.relation,
+                entity: said.entity,
+                apposed,
+            };
+            statements.push(statement);
+            if let (Relation::Opponent | Relation::Partner, Some(own)) =
+                (said.relation, subject.entity())
+            {
+                // Both relations hold in both directions.
+                let other = identities()
+                    .into_iter()
+                    .find(|other| other.name() == Some(said.entity.name))
+                    .expect("opponents and partners have looks");
+                sharers.push(other);
+                statements.push(Statement {
+                    subject: other,
+                    entity: own,
+                    ..statement
+                });
+            }
+        }
+        let named = identities()
+            .into_iter()
+            .filter(|object| {
+                self.mentions
+                    .iter()
+                    .any(|mention| object.name() == Some(mention.entity.name))
+            })
+            .collect();
+        Headline {
+            tokens: self.tokens,
+            story: Story {
+                subject,
+                statements,
+                sharers,
+                named,
+            },
+            bystander,
+            mentions: self.mentions,
+        }
+    }
+}
+
+fn pick(table: &[&'static str], rng: &mut ChaCha8Rng) -> &'static str {
+    table.choose(rng).expect("no table of phrases is empty")
+}
+
+fn is_mark(token: &str) -> bool {
+    matches!(token, "," | ":")
+}
