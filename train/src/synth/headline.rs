@@ -80,6 +80,7 @@ pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Head
         let others: Vec<Relation> = Relation::ALL
             .into_iter()
             .filter(|&other| other != relation && can_have(subject, other))
+            .filter(|&other| !(is_mutual(other) && is_mutual(relation)))
             .collect();
         // Buildings and countries have one relation only.
         if let Some(&other) = others.choose(rng) {
@@ -151,6 +152,12 @@ fn fit(a: Slot, b: Slot) -> bool {
         (Slot::Role, Slot::Whole) | (Slot::Whole, Slot::Role)
     );
     a != b && !clash && !(main(a) && main(b)) && !(beside(a) && beside(b))
+}
+
+/// Whether the relation holds in both directions. One such statement a headline, so that at most one thing is tied to
+/// the subject's own name.
+const fn is_mutual(relation: Relation) -> bool {
+    matches!(relation, Relation::Opponent | Relation::Partner)
 }
 
 /// Whether the relation makes sense for the object.
@@ -380,10 +387,9 @@ impl Words {
                 apposed,
             };
             statements.push(statement);
-            if let (Relation::Opponent | Relation::Partner, Some(own)) =
-                (said.relation, subject.entity())
+            if is_mutual(said.relation)
+                && let Some(own) = subject.entity()
             {
-                // Both relations hold in both directions.
                 let other = identities()
                     .into_iter()
                     .find(|other| other.name() == Some(said.entity.name))

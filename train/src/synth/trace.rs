@@ -199,8 +199,8 @@ fn decide(question: &Question<'_>, label: Option<Relation>, rng: &mut ChaCha8Rng
             let end = one(
                 rng,
                 [
-                    "the headline concerns something different",
-                    "the headline describes something different",
+                    "the headline states no relation between both",
+                    "the headline shows no relation between both",
                 ],
             );
             format!(
