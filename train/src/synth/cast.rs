@@ -5,7 +5,8 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::headline::{Headline, can_have, compose};
+use super::claims::can_have;
+use super::headline::{Headline, compose};
 use super::rule::{Statement, is_held_out};
 use super::world::{Class, Depicted, Entity, Relation, TEAMS, Thing, identities, tie};
 
@@ -153,14 +154,16 @@ fn same_kind(a: Depicted, b: Depicted) -> bool {
     }
 }
 
-/// The same number in another colour, or the same colour in another role.
+/// The same number in another colour; for everybody else, a player in the same colour.
 fn same_number(a: Depicted, b: Depicted) -> bool {
-    match (a, b) {
-        (Depicted::Athlete { number: a, .. }, Depicted::Athlete { number: b, .. }) => a == b,
-        (
-            Depicted::Coach(a) | Depicted::Politician(a) | Depicted::Emblem(a),
-            Depicted::Athlete { team: b, .. },
-        ) => a == b,
+    let Depicted::Athlete { team, number } = b else {
+        return false;
+    };
+    match a {
+        Depicted::Athlete { number: other, .. } => other == number,
+        Depicted::Coach(colour) | Depicted::Politician(colour) | Depicted::Emblem(colour) => {
+            colour == team
+        }
         _ => false,
     }
 }

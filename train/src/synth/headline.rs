@@ -1,18 +1,19 @@
-//! Composes headlines: picks what is stated about whom, puts it into words of `phrases.rs`, and keeps the meaning
+//! Composes headlines: picks what is stated about whom, puts it into the words of `phrases`, and keeps the meaning
 //! beside the words. Knows nothing of pictures.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::claims::{Said, can_have, is_mutual, organisations, places, say};
 use super::phrases::{
-    ADVERBS, BYSTANDERS, FRONT_BYSTANDERS, Form, LEADS, OPENERS, PERSON_FILLERS, PLACE_FILLERS,
-    Slot, TAILS, forms, mentions,
+    ADVERBS, BYSTANDERS, FRONT_BYSTANDERS, LEADS, OPENERS, PERSON_FILLERS, PLACE_FILLERS, Slot,
+    TAILS, mentions,
 };
-use super::rule::{Statement, Story, is_held_out};
+use super::rule::{Statement, Story};
 use super::world::{
-    AWARDS, BODIES, CITIES, COUNTRIES, Class, DISTRICTS, Depicted, EVENTS, Entity, FEDERATIONS,
-    NICKNAMES, PARTIES, RELATIVES, Relation, TEAM_NICKNAMES, TEAMS, identities, nationality, tie,
+    AWARDS, BODIES, COUNTRIES, Class, Depicted, EVENTS, Entity, PARTIES, RELATIVES, Relation,
+    identities, tie,
 };
 
 /// An entity in the words of a headline.
@@ -22,8 +23,6 @@ pub struct Mention {
     pub entity: Entity,
     /// First token and the one behind the last.
     pub span: [usize; 2],
-    /// The phrase around it, as the tables have it.
-    pub phrase: &'static str,
 }
 
 /// A text and its meaning.
@@ -101,135 +100,6 @@ pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Head
     }
 }
 
-/// A statement and the form it takes.
-#[derive(Debug, Clone, Copy)]
-struct Said {
-    relation: Relation,
-    entity: Entity,
-    form: Form,
-}
-
-/// Chooses entity and form for a relation of the subject, or nothing when what is already said leaves no room.
-fn say(
-    subject: Depicted,
-    relation: Relation,
-    training: bool,
-    before: &[Said],
-    rng: &mut ChaCha8Rng,
-) -> Option<Said> {
-    let pool: Vec<Entity> = pool(subject, relation, rng)
-        .into_iter()
-        .filter(|&entity| !(training && is_held_out(subject, entity)))
-        .filter(|entity| before.iter().all(|said| said.entity != *entity))
-        .collect();
-    let entity = *pool.choose(rng)?;
-    let world = tie(subject, entity) == Some(relation);
-    let forms: Vec<Form> = forms(relation, subject)
-        .into_iter()
-        .filter(|form| {
-            (world || !form.implied) && before.iter().all(|said| fit(said.form.slot, form.slot))
-        })
-        .collect();
-    // First the slot, then the words: a slot with few forms would be rare otherwise.
-    let mut slots: Vec<Slot> = forms.iter().map(|form| form.slot).collect();
-    slots.dedup();
-    let slot = *slots.choose(rng)?;
-    let forms: Vec<Form> = forms.into_iter().filter(|form| form.slot == slot).collect();
-    Some(Said {
-        relation,
-        entity,
-        form: *forms.choose(rng)?,
-    })
-}
-
-/// Whether two slots can be filled in one sentence.
-fn fit(a: Slot, b: Slot) -> bool {
-    let main = |slot| matches!(slot, Slot::Verb | Slot::Whole);
-    let beside = |slot| matches!(slot, Slot::Apposition | Slot::Role);
-    // "… welcomes new resident the Arvenian star …" is no English.
-    let clash = matches!(
-        (a, b),
-        (Slot::Role, Slot::Whole) | (Slot::Whole, Slot::Role)
-    );
-    a != b && !clash && !(main(a) && main(b)) && !(beside(a) && beside(b))
-}
-
-/// Whether the relation holds in both directions. One such statement a headline, so that at most one thing is tied to
-/// the subject's own name.
-const fn is_mutual(relation: Relation) -> bool {
-    matches!(relation, Relation::Opponent | Relation::Partner)
-}
-
-/// Whether the relation makes sense for the object.
-pub fn can_have(object: Depicted, relation: Relation) -> bool {
-    match relation {
-        Relation::MemberOf => matches!(object, Depicted::Athlete { .. }),
-        Relation::LeaderOf => matches!(object, Depicted::Coach(_) | Depicted::Politician(_)),
-        Relation::Governance | Relation::Party | Relation::President => {
-            matches!(object, Depicted::Politician(_))
-        }
-        Relation::OrgAlias | Relation::Subsidiary | Relation::LocateAt | Relation::OrgPresentIn => {
-            matches!(object, Depicted::Emblem(_))
-        }
-        Relation::Contain => matches!(object, Depicted::Landmark(_) | Depicted::Flag(_)),
-        _ => object.is_person(),
-    }
-}
-
-/// The entities a relation of the subject may have; what the world holds and what it does not take turns by lot.
-fn pool(subject: Depicted, relation: Relation, rng: &mut ChaCha8Rng) -> Vec<Entity> {
-    let everything: Vec<Entity> = match relation {
-        Relation::Opponent | Relation::Partner => identities()
-            .into_iter()
-            .filter(|&other| other.is_person() && other != subject)
-            .filter_map(Depicted::entity)
-            .collect(),
-        Relation::Relatives => RELATIVES.to_vec(),
-        Relation::Alias => NICKNAMES.to_vec(),
-        Relation::OpposedTo => organisations()
-            .into_iter()
-            .filter(|&entity| tie(subject, entity).is_none())
-            .collect(),
-        Relation::LeaderOf => organisations(),
-        Relation::MemberOf => organisations()
-            .into_iter()
-            .filter(|entity| entity.class == Class::Team)
-            .collect(),
-        Relation::Birth | Relation::Residence | Relation::Governance => places(),
-        Relation::PresentIn | Relation::OrgPresentIn => EVENTS.to_vec(),
-        Relation::Awarded => AWARDS.to_vec(),
-        Relation::Party => PARTIES.to_vec(),
-        Relation::Nationality => nationality(subject).into_iter().collect(),
-        Relation::President => BODIES.to_vec(),
-        Relation::OrgAlias => TEAM_NICKNAMES.to_vec(),
-        Relation::Subsidiary => FEDERATIONS.to_vec(),
-        Relation::LocateAt => places(),
-        Relation::Contain => places()
-            .into_iter()
-            .filter(|&place| tie(subject, place).is_some())
-            .chain(DISTRICTS)
-            .collect(),
-    };
-    let (held, free): (Vec<Entity>, Vec<Entity>) = everything
-        .into_iter()
-        .partition(|&entity| tie(subject, entity) == Some(relation));
-    if free.is_empty() || (!held.is_empty() && rng.random_bool(0.45)) {
-        held
-    } else {
-        free
-    }
-}
-
-fn organisations() -> Vec<Entity> {
-    let teams = (0..TEAMS.len()).filter_map(|team| Depicted::Emblem(team).entity());
-    teams.chain(FEDERATIONS).collect()
-}
-
-fn places() -> Vec<Entity> {
-    let countries = (0..COUNTRIES.len()).filter_map(|country| Depicted::Flag(country).entity());
-    CITIES.into_iter().chain(countries).collect()
-}
-
 /// A person to name in passing.
 fn bystander(subject: Depicted, said: &[Said], rng: &mut ChaCha8Rng) -> Option<Depicted> {
     let persons: Vec<Depicted> = identities()
@@ -299,7 +169,7 @@ fn assemble(
             .words
             .split_once('@')
             .expect("whole clauses hold the subject");
-        words.put_as(before.trim_end(), Some(said.entity), said.form.words);
+        words.put(before.trim_end(), Some(said.entity));
     }
     if let Some(said) = slot(Slot::Role) {
         words.put(said.form.words, Some(said.entity));
@@ -344,23 +214,14 @@ fn assemble(
 
 impl Words {
     /// Appends a phrase, with the entity in the place of `{}`.
-    fn put(&mut self, phrase: &'static str, entity: Option<Entity>) {
-        self.put_as(phrase, entity, phrase);
-    }
-
-    /// The same for a part of a longer phrase.
-    fn put_as(&mut self, part: &str, entity: Option<Entity>, phrase: &'static str) {
-        for word in part.split_whitespace() {
+    fn put(&mut self, phrase: &str, entity: Option<Entity>) {
+        for word in phrase.split_whitespace() {
             if let (true, Some(entity)) = (word == "{}", entity) {
                 let start = self.tokens.len();
                 self.tokens
                     .extend(entity.name.split(' ').map(str::to_owned));
                 let span = [start, self.tokens.len()];
-                self.mentions.push(Mention {
-                    entity,
-                    span,
-                    phrase,
-                });
+                self.mentions.push(Mention { entity, span });
             } else {
                 self.tokens.push(word.to_owned());
             }

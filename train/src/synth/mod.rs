@@ -2,16 +2,20 @@
 //! and gold traces. The same options give the same bytes. This file decides which records exist and writes them;
 //! it trains nothing and reads nothing.
 //!
-//! `world.rs` who exists · `rule.rs` what the label is · `headline.rs`, `phrases.rs` the texts · `scene.rs`, `draw/`
-//! the pictures · `trace.rs` the reasoning · `cast.rs` who is in a picture and what is asked · `summary.rs` the counts.
+//! `world` who exists · `rule.rs` what the label is · `claims.rs`, `phrases`, `headline.rs` the texts · `scene.rs`,
+//! `draw` the pictures · `trace.rs` the reasoning · `cast.rs` who is in a picture and what is asked ·
+//! `summary.rs` the counts.
 
 mod cast;
+mod claims;
 mod draw;
 mod headline;
 mod phrases;
 mod rule;
 mod scene;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 

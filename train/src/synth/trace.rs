@@ -180,34 +180,30 @@ fn filter(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
 fn decide(question: &Question<'_>, label: Option<Relation>, rng: &mut ChaCha8Rng) -> String {
     let entity = question.entity.name;
     let name = capital(short(question.object).to_owned());
-    match label {
-        Some(relation) => {
-            let end = one(
-                rng,
-                [
-                    "photograph and headline agree",
-                    "photograph and headline confirm this",
-                ],
-            );
-            format!(
-                "{name} {} '{entity}', therefore the correct relation is {}, and {end}.",
-                claim(relation),
-                relation.label()
-            )
-        }
-        None => {
-            let end = one(
-                rng,
-                [
-                    "the headline states no relation between both",
-                    "the headline shows no relation between both",
-                ],
-            );
-            format!(
-                "{name} is not connected with '{entity}', therefore the correct relation is none, and {end}."
-            )
-        }
-    }
+    let Some(relation) = label else {
+        let end = one(
+            rng,
+            [
+                "the headline states no relation between both",
+                "the headline shows no relation between both",
+            ],
+        );
+        return format!(
+            "{name} is not connected with '{entity}', therefore the correct relation is none, and {end}."
+        );
+    };
+    let end = one(
+        rng,
+        [
+            "photograph and headline agree",
+            "photograph and headline confirm this",
+        ],
+    );
+    format!(
+        "{name} {} '{entity}', therefore the correct relation is {}, and {end}.",
+        claim(relation),
+        relation.label()
+    )
 }
 
 fn pair(question: &Question<'_>) -> (&'static str, &'static str) {

@@ -3,6 +3,7 @@
 
 mod people;
 mod places;
+mod settings;
 mod things;
 
 use tiny_skia::{
@@ -10,7 +11,7 @@ use tiny_skia::{
 };
 
 pub(super) use people::Looks;
-pub(super) use places::{Setting, background};
+pub(super) use settings::{Setting, background};
 
 /// Width of every picture, as in the brief of the corpus.
 pub const WIDTH: u32 = 320;
