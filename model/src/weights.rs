@@ -255,14 +255,24 @@ pub fn parameters(network: &Qwen) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
 
 #[derive(Default)]
 struct Collector {
+    path: Vec<String>,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 impl ModuleVisitor for Collector {
-    fn visit_float_with_path<const D: usize>(&mut self, path: &[String], _id: burn::module::ParamId, tensor: &Tensor<D>) {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let values = tensor.to_data().convert::<f32>().try_into_vec().expect("converted to f32 above");
-        self.tensors.insert(file_key(path), (shape, values));
+        let values = tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32 above");
+        self.tensors.insert(file_key(&self.path), (shape, values));
     }
 }
 

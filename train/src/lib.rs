@@ -1,1 +1,18 @@
-//! train
+//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, scores. Runs the same forward pass as
+//! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
+
+pub mod config;
+pub mod data;
+mod error;
+pub mod eval;
+pub mod example;
+pub mod loss;
+pub mod metrics;
+pub mod optim;
+pub mod sample;
+pub mod scratch;
+pub mod sft;
+mod state;
+pub mod synth;
+
+pub use error::Error;

@@ -1,0 +1,159 @@
+//! The TOML file of a training run, as typed and checked. Paths are relative to where the command is run.
+
+use std::path::{Path, PathBuf};
+
+use proto::Template;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::optim::AdamWConfig;
+use crate::scratch::Scratch;
+
+/// Everything that decides what a run computes. Equal files give equal losses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftConfig {
+    /// Where checkpoints and metrics go.
+    pub run_dir: PathBuf,
+    /// What is trained.
+    pub model: ModelConfig,
+    /// What it is trained on.
+    pub data: DataConfig,
+    /// How it is trained.
+    pub training: TrainingConfig,
+}
+
+/// Exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// A checkpoint directory to go on from.
+    pub from: Option<PathBuf>,
+    /// Sizes of a network that starts from random weights.
+    pub scratch: Option<Scratch>,
+}
+
+/// Where the records are and which of them are used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Records with traces.
+    pub train: PathBuf,
+    /// The folder of their images.
+    pub images: PathBuf,
+    /// The relations; MORE's 21 without.
+    pub ontology: Option<PathBuf>,
+    /// The share of every relation's records that is used (the paper's cold start: 0.25).
+    #[serde(default = "one")]
+    pub fraction: f64,
+}
+
+/// The recipe; names are those of Hugging Face's trainer where it has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// How often every record is seen.
+    pub num_train_epochs: f64,
+    /// Records a forward pass counts as one batch.
+    pub train_batch_size: usize,
+    /// Batches an optimizer step adds up.
+    #[serde(default = "one_batch")]
+    pub gradient_accumulation_steps: usize,
+    /// Records computed side by side, each worker on a thread of its own. Part of the recipe: it orders the sums.
+    #[serde(default = "one_batch")]
+    pub workers: usize,
+    /// The highest rate, after warm-up.
+    pub learning_rate: f64,
+    /// The share of steps in which the rate grows from 0.
+    pub warmup_ratio: f64,
+    /// Gradients are scaled down to this norm.
+    pub max_grad_norm: f64,
+    /// The optimizer's constants.
+    #[serde(default)]
+    pub adamw: AdamWConfig,
+    /// Parameters whose key starts so keep their values (the paper: `["visual"]`).
+    #[serde(default)]
+    pub freeze: Vec<String>,
+    /// Orders of the prompt, drawn at random for every record.
+    pub templates: Vec<Template>,
+    /// Starts every random stream of the run.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub save_steps: usize,
+    /// Checkpoints kept.
+    #[serde(default = "two")]
+    pub save_total_limit: usize,
+    /// Steps between metric lines.
+    #[serde(default = "one_batch")]
+    pub logging_steps: usize,
+    /// Stops here, whatever the epochs say; the schedule is not shortened.
+    pub max_steps: Option<usize>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn one_batch() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
+}
+
+impl SftConfig {
+    /// Reads and checks `path`.
+    ///
+    /// # Errors
+    /// What cannot be meant is named.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let fault = |reason: String| Error::Config { path: path.to_owned(), reason };
+        let config: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let training = &config.training;
+        for (holds, reason) in [
+            (config.model.from.is_some() != config.model.scratch.is_some(), "model needs either `from` or `scratch`"),
+            (config.data.fraction > 0.0 && config.data.fraction <= 1.0, "data.fraction must be above 0 and at most 1"),
+            (training.num_train_epochs > 0.0, "training.num_train_epochs must be above 0"),
+            (training.train_batch_size > 0, "training.train_batch_size must be above 0"),
+            (training.gradient_accumulation_steps > 0, "training.gradient_accumulation_steps must be above 0"),
+            (training.workers > 0, "training.workers must be above 0"),
+            (training.learning_rate > 0.0, "training.learning_rate must be above 0"),
+            ((0.0..1.0).contains(&training.warmup_ratio), "training.warmup_ratio must be at least 0 and below 1"),
+            (training.max_grad_norm > 0.0, "training.max_grad_norm must be above 0"),
+            (!training.templates.is_empty(), "training.templates must name at least one order"),
+            (training.save_steps > 0 && training.logging_steps > 0, "training.save_steps and logging_steps must be above 0"),
+            (training.save_total_limit > 0, "training.save_total_limit must be above 0"),
+        ] {
+            if !holds {
+                return Err(fault(reason.into()));
+            }
+        }
+        Ok(config)
+    }
+
+    /// Records an optimizer step sees.
+    pub fn records_per_step(&self) -> usize {
+        self.training.train_batch_size * self.training.gradient_accumulation_steps
+    }
+
+    /// Optimizer steps of the whole schedule over `records` records.
+    pub fn schedule_steps(&self, records: usize) -> usize {
+        let seen = self.training.num_train_epochs * records as f64;
+        (seen / self.records_per_step() as f64).ceil() as usize
+    }
+
+    /// The learning rate of step `step` (from 0) of `steps`: linear warm-up, then a cosine to 0.
+    pub fn learning_rate(&self, step: usize, steps: usize) -> f64 {
+        let warmup = (self.training.warmup_ratio * steps as f64).ceil();
+        let (step, steps) = (step as f64 + 1.0, steps as f64);
+        let share = if step <= warmup {
+            step / warmup
+        } else {
+            let done = (step - warmup) / (steps - warmup).max(1.0);
+            f64::midpoint(1.0, (std::f64::consts::PI * done).cos())
+        };
+        self.training.learning_rate * share
+    }
+}

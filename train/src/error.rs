@@ -1,0 +1,54 @@
+//! The ways training and evaluation stop because of the world: files, records, configurations.
+
+use std::path::PathBuf;
+
+/// Everything that can stop a run. What was already written stays valid.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration that cannot be meant.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record that cannot be used.
+    #[error("record of {image}: {reason}")]
+    Record {
+        /// Its image.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The loss is no number any more.
+    #[error("the loss of step {step} is {loss}; the last checkpoint is untouched")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// What was computed.
+        loss: f64,
+    },
+    /// The file of records is unreadable.
+    #[error(transparent)]
+    Data(#[from] crate::data::Error),
+    /// The model refuses.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+}
+
+impl Error {
+    /// Names `path` in an I/O error.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

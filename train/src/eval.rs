@@ -1,0 +1,203 @@
+//! How well a model does the task: answers every record, counts, and keeps what a report needs. Trains nothing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use image::{Rgb, RgbImage};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{Extractor, Question};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use vision::{BoxFormat, PixelBox, region};
+
+use crate::Error;
+use crate::data::{Record, read_records};
+use crate::example::read_photo;
+use crate::metrics::{Confusion, Scores};
+
+/// What to evaluate on.
+#[derive(Clone, Debug)]
+pub struct EvalOptions {
+    /// Records; their traces are not shown to the model.
+    pub data: PathBuf,
+    /// The folder of their images.
+    pub images: PathBuf,
+    /// At most this many records, from the front.
+    pub limit: Option<usize>,
+    /// Every image is grey: what the text alone gives away.
+    pub blank_images: bool,
+    /// Every record gets another record's text (its entity is kept): what the image alone gives away.
+    pub shuffle_text: bool,
+    /// Records answered together.
+    pub batch_size: usize,
+}
+
+/// The result of an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvalReport {
+    /// Records answered.
+    pub records: usize,
+    /// Accuracy, precision, recall, F1, per relation, confusion.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The share of answers that follow the grammar exactly.
+    pub valid_traces: f64,
+    /// The share whose label is among the candidates and of the types the trace itself states.
+    pub consistent_traces: f64,
+    /// The share whose stated types (step 4) are those of the label; of `none`, those the trace could state.
+    pub types_agree: f64,
+    /// Mean length of an answer in characters.
+    pub mean_characters: f64,
+    /// The share longer than 1,024 characters (the paper's length reward).
+    pub long_traces: f64,
+    /// Records a second.
+    #[serde(rename = "samples/s")]
+    pub samples_per_second: f64,
+    /// Every answer, for the report.
+    #[serde(skip)]
+    pub answers: Vec<Answered>,
+}
+
+/// One record and what the model made of it.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The record as asked.
+    pub record: Record,
+    /// Its object in pixels.
+    pub region: PixelBox,
+    /// The label said, if the answer could be read.
+    pub said: Option<String>,
+    /// The answer as generated.
+    pub raw: String,
+}
+
+/// Answers the records of `options` and scores the answers.
+///
+/// # Errors
+/// Unreadable records or images. A record the model refuses counts as a wrong, invalid answer.
+pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, Error> {
+    let mut records = read_records(&options.data)?;
+    records.truncate(options.limit.unwrap_or(usize::MAX));
+    if options.shuffle_text {
+        shuffle_texts(&mut records);
+    }
+    let begin = Instant::now();
+    let bar = progress_bar(records.len());
+    let mut tally = Tally { confusion: Confusion::new(extractor.ontology()), answers: vec![], valid: 0, consistent: 0, types: 0 };
+    for batch in records.chunks(options.batch_size.max(1)) {
+        let mut photos: HashMap<&str, RgbImage> = HashMap::new();
+        for record in batch {
+            if !photos.contains_key(record.img_id.as_str()) {
+                photos.insert(&record.img_id, photo(&options.images, record, options.blank_images)?);
+            }
+        }
+        let entities: Vec<String> = batch.iter().map(|record| record.h.name.join(" ")).collect();
+        let mut questions = Vec::with_capacity(batch.len());
+        for (record, entity) in batch.iter().zip(&entities) {
+            let image = &photos[record.img_id.as_str()];
+            let bbox = region(record.t.pos, BoxFormat::Cxcywh, image.width(), image.height());
+            let fault = |error: vision::BoxError| Error::Record { image: record.img_id.clone(), reason: error.to_string() };
+            questions.push(Question { image, region: bbox.map_err(fault)?.pixels, text: &record.text, entity });
+        }
+        let answers = extractor.extract(&questions);
+        for ((record, question), answer) in batch.iter().zip(&questions).zip(answers) {
+            tally.count(extractor, record, question.region, answer)?;
+        }
+        bar.inc(batch.len() as u64);
+    }
+    bar.finish();
+    Ok(tally.report(begin.elapsed().as_secs_f64()))
+}
+
+struct Tally {
+    confusion: Confusion,
+    answers: Vec<Answered>,
+    valid: usize,
+    consistent: usize,
+    types: usize,
+}
+
+impl Tally {
+    fn count(
+        &mut self,
+        extractor: &Extractor,
+        record: &Record,
+        region: PixelBox,
+        answer: Result<model::Answer, model::Error>,
+    ) -> Result<(), Error> {
+        let ontology = extractor.ontology();
+        let (said, raw) = match answer {
+            Ok(answer) => {
+                self.valid += usize::from(proto::is_valid(ontology, &answer.raw));
+                self.consistent += usize::from(answer.trace.consistent(ontology));
+                self.types += usize::from(types_agree(ontology, &answer.trace));
+                (Some(answer.trace.label), answer.raw)
+            }
+            Err(error) => (None, error.to_string()),
+        };
+        if !self.confusion.count(&record.relation, said.as_deref()) {
+            let reason = format!("the ontology has no relation {:?}", record.relation);
+            return Err(Error::Record { image: record.img_id.clone(), reason });
+        }
+        self.answers.push(Answered { record: record.clone(), region, said, raw });
+        Ok(())
+    }
+
+    fn report(self, seconds: f64) -> EvalReport {
+        let records = self.answers.len();
+        let share = |count: usize| if records == 0 { 0.0 } else { count as f64 / records as f64 };
+        let lengths: Vec<usize> = self.answers.iter().map(|answer| answer.raw.chars().count()).collect();
+        EvalReport {
+            records,
+            scores: self.confusion.scores(),
+            valid_traces: share(self.valid),
+            consistent_traces: share(self.consistent),
+            types_agree: share(self.types),
+            mean_characters: share(lengths.iter().sum()),
+            long_traces: share(lengths.iter().filter(|&&length| length > 1024).count()),
+            samples_per_second: records as f64 / seconds,
+            answers: self.answers,
+        }
+    }
+}
+
+/// Whether step 4 states the label's own types; `none` has none of its own and agrees with any two known types.
+fn types_agree(ontology: &proto::Ontology, trace: &proto::Trace) -> bool {
+    let known = |name: &Option<String>| name.as_ref().is_some_and(|name| ontology.types.iter().any(|kind| kind.name == *name));
+    let label = ontology.find(&trace.label);
+    match label.map(|label| (&label.object_type, &label.entity_type)) {
+        Some((Some(object), Some(entity))) => {
+            trace.object_type.as_ref() == Some(object) && trace.entity_type.as_ref() == Some(entity)
+        }
+        Some(_) => known(&trace.object_type) && known(&trace.entity_type),
+        None => false,
+    }
+}
+
+/// The photo of `record`, or a grey one of its size.
+fn photo(images: &Path, record: &Record, blank: bool) -> Result<RgbImage, Error> {
+    let photo = read_photo(images, record)?;
+    Ok(if blank { RgbImage::from_pixel(photo.width(), photo.height(), Rgb([127; 3])) } else { photo })
+}
+
+/// Gives every record the text of another, in a fixed shuffle without fixed points.
+fn shuffle_texts(records: &mut [Record]) {
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let texts: Vec<(String, Vec<String>)> =
+        order.iter().map(|&index| (records[index].text.clone(), records[index].token.clone())).collect();
+    for (place, &index) in order.iter().enumerate() {
+        let (text, token) = &texts[(place + 1) % texts.len()];
+        records[index].text.clone_from(text);
+        records[index].token.clone_from(token);
+    }
+}
+
+fn progress_bar(records: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} records  {per_sec}  {eta_precise} left")
+        .expect("the template is constant");
+    ProgressBar::new(records as u64).with_style(style)
+}

@@ -1,0 +1,72 @@
+//! From a record to what the network reads: tokens, positions, patches. Draws no batches.
+
+use std::path::Path;
+
+use model::checkpoint::Checkpoint;
+use model::extract::question_ids;
+use model::guide::response_ids;
+use model::text::Positions;
+use proto::{Ontology, Template};
+use vision::{BoxFormat, Limits, Patches, crop, decode, region};
+
+use crate::Error;
+use crate::data::Record;
+
+/// A training example.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Prompt, response and end token.
+    pub ids: Vec<u32>,
+    /// Where they stand.
+    pub axes: Vec<[u32; 3]>,
+    /// The first token of the response.
+    pub response: usize,
+    /// The photo and the crop.
+    pub patches: Vec<Patches>,
+}
+
+/// Reads images and cuts examples.
+#[derive(Clone, Copy, Debug)]
+pub struct Examples<'a> {
+    /// Whose tokenizer, template and processor to use.
+    pub checkpoint: &'a Checkpoint,
+    /// The relations in the prompt.
+    pub ontology: &'a Ontology,
+    /// Where the images lie.
+    pub images: &'a Path,
+}
+
+impl Examples<'_> {
+    /// The example of `record`, asked in the order of `template`.
+    ///
+    /// # Errors
+    /// An image that cannot be read, a box outside it, a record without a trace or with one that breaks the grammar.
+    pub fn make(&self, record: &Record, template: Template) -> Result<Example, Error> {
+        let fault = |reason: String| Error::Record { image: record.img_id.clone(), reason };
+        let photo = read_photo(self.images, record)?;
+        let bbox = region(record.t.pos, BoxFormat::Cxcywh, photo.width(), photo.height());
+        let bbox = bbox.map_err(|error| fault(error.to_string()))?;
+        let processor = &self.checkpoint.processor;
+        let cut = |image| processor.patches(image).map_err(|error| fault(error.to_string()));
+        let patches = vec![cut(&photo)?, cut(&crop(&photo, &bbox.pixels))?];
+        let entity = record.h.name.join(" ");
+        let question = question_ids(self.checkpoint, template, self.ontology, &record.text, &entity)?;
+        let mut ids = self.checkpoint.prompt(&question, &Checkpoint::grids(&patches))?.ids;
+        let response = ids.len();
+        let trace = record.trace.as_deref().ok_or_else(|| fault("has no trace to learn from".into()))?;
+        let answer = response_ids(&self.checkpoint.tokenizer, trace).map_err(|error| fault(error.to_string()))?;
+        ids.extend(answer);
+        ids.push(self.checkpoint.generation.eos_token_id[0]);
+        let axes = Positions::new(&ids, &Checkpoint::grids(&patches), &self.checkpoint.config).axes;
+        Ok(Example { ids, axes, response, patches })
+    }
+}
+
+/// The photo of `record`, upright.
+pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Error> {
+    let path = images.join(&record.img_id);
+    let bytes = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
+    let photo = decode(&bytes, &Limits::default());
+    let fault = |error: vision::Error| Error::Record { image: record.img_id.clone(), reason: error.to_string() };
+    Ok(photo.map_err(fault)?.pixels)
+}

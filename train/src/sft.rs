@@ -1,0 +1,326 @@
+//! Stage 1: supervised fine-tuning on gold traces. Reads top to bottom; evaluates nothing but its own loss.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::checkpoint::Checkpoint;
+use model::{Files, Qwen};
+use proto::{Ontology, Template};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::config::SftConfig;
+use crate::data::{Record, read_records};
+use crate::example::Examples;
+use crate::loss::response_loss;
+use crate::optim::{AdamW, Grads};
+use crate::sample::stratified;
+use crate::{Error, scratch, state};
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Optimizer steps done.
+    pub step: usize,
+    /// Passes over the records.
+    pub epoch: f64,
+    /// Nats a response token, over the steps since the last line.
+    pub loss: f64,
+    /// Rate of this step.
+    pub learning_rate: f64,
+    /// Norm of this step's gradient before clipping.
+    pub grad_norm: f64,
+    /// Records a second since the run (or its resumption) began.
+    #[serde(rename = "samples/s")]
+    pub samples_per_second: f64,
+    /// Response tokens a second, likewise.
+    #[serde(rename = "tokens/s")]
+    pub tokens_per_second: f64,
+    /// Seconds since the run (or its resumption) began.
+    pub elapsed: f64,
+}
+
+/// What a run ends with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Optimizer steps done in all.
+    pub steps: usize,
+    /// The last loss.
+    pub loss: f64,
+    /// Records it learned from.
+    pub records: usize,
+    /// The trained checkpoint, in Hugging Face layout.
+    pub checkpoint: PathBuf,
+    /// Seconds this call took.
+    pub seconds: f64,
+}
+
+/// Runs (or goes on with) the run that `config` describes, on `device`.
+///
+/// # Errors
+/// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
+pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
+    let begin = Instant::now();
+    std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
+    let ontology = read_ontology(config)?;
+    let records = stratified(read_records(&config.data.train)?, config.data.fraction, config.training.seed);
+    let base = base_checkpoint(config, &ontology, &records)?;
+    let device = device.clone().autodiff();
+    let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
+    let (first, mut optimizer) = match state::resume(config, &checkpoint.config, &device)? {
+        Some(resumed) => {
+            checkpoint.network = resumed.network;
+            (resumed.step, resumed.optimizer)
+        }
+        None => (0, AdamW::new(config.training.adamw)),
+    };
+    checkpoint.network = checkpoint.network.map(&mut Freezer { prefixes: &config.training.freeze, path: vec![] });
+    let schedule = config.schedule_steps(records.len());
+    let last = config.training.max_steps.map_or(schedule, |most| most.min(schedule));
+    let mut log = metrics_log(&config.run_dir, first)?;
+    let bar = progress_bar(last, first);
+    let pools = worker_pools(config.training.workers);
+    let mut order = Order::new(records.len(), config.training.seed);
+    let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
+    for step in first..last {
+        let batch: Vec<Draw> = (0..config.records_per_step())
+            .map(|i| order.draw(step * config.records_per_step() + i, &config.training.templates))
+            .collect();
+        let examples = Examples { checkpoint: &checkpoint, ontology: &ontology, images: &config.data.images };
+        let (grads, sums) = gradients(&checkpoint.network, examples, &records, &batch, &pools)?;
+        if !sums.loss.is_finite() {
+            return Err(Error::Diverged { step: step + 1, loss: sums.loss });
+        }
+        // The loss is a mean over the step's response tokens, so the sums are divided once, here.
+        let norm = grads.norm() / sums.tokens;
+        let scale = (config.training.max_grad_norm / norm).min(1.0) / sums.tokens;
+        let rate = config.learning_rate(step, schedule);
+        checkpoint.network = optimizer.step(checkpoint.network, grads, rate, scale);
+        since.add(&sums);
+        seen.add(&sums);
+        loss = since.loss / since.tokens;
+        let done = step + 1;
+        bar.set_message(format!("loss {loss:.4}"));
+        bar.inc(1);
+        if done % config.training.logging_steps == 0 || done == last {
+            let elapsed = begin.elapsed().as_secs_f64();
+            let metrics = Metrics {
+                step: done,
+                epoch: (done * config.records_per_step()) as f64 / records.len() as f64,
+                loss,
+                learning_rate: rate,
+                grad_norm: norm,
+                samples_per_second: seen.records / elapsed,
+                tokens_per_second: seen.tokens / elapsed,
+                elapsed,
+            };
+            tracing::info!(step = done, of = last, loss, "trained");
+            let line = serde_json::to_string(&metrics).expect("metrics are plain data");
+            writeln!(log, "{line}").map_err(Error::io(&config.run_dir))?;
+            since = Sums::default();
+        }
+        if done % config.training.save_steps == 0 || done == last {
+            state::save(&base, config, done, &checkpoint.network, &optimizer)?;
+        }
+    }
+    bar.finish();
+    let path = config.run_dir.join(format!("checkpoint-{}", last.max(first)));
+    Ok(Summary { steps: last.max(first), loss, records: records.len(), checkpoint: path, seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// The relations of the run.
+fn read_ontology(config: &SftConfig) -> Result<Ontology, Error> {
+    let Some(path) = &config.data.ontology else {
+        return Ok(Ontology::more().clone());
+    };
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    Ontology::from_json(&text).map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })
+}
+
+/// The checkpoint the run starts from: the one named, or one made from nothing inside the run directory.
+fn base_checkpoint(config: &SftConfig, ontology: &Ontology, records: &[Record]) -> Result<PathBuf, Error> {
+    let Some(sizes) = &config.model.scratch else {
+        return Ok(config.model.from.clone().expect("checked when the configuration was read"));
+    };
+    let target = config.run_dir.join("base");
+    if !target.exists() {
+        let beside = config.run_dir.join("base.tmp");
+        let mut texts: Vec<String> = records.iter().filter_map(|record| record.trace.clone()).collect();
+        texts.extend(records.iter().map(|record| record.text.clone()));
+        for template in [Template::Paper, Template::Prefix] {
+            // The prompt's constant words are seen with every record: they deserve tokens of their own.
+            let prompt = proto::prompt(template, ontology, "", "");
+            let words: Vec<String> = prompt
+                .into_iter()
+                .filter_map(|part| match part {
+                    proto::Part::Text(text) => Some(text),
+                    proto::Part::Image => None,
+                })
+                .collect();
+            texts.extend(std::iter::repeat_n(words, 50).flatten());
+        }
+        scratch::write(sizes, &texts, config.training.seed, &beside)?;
+        std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
+    }
+    Ok(target)
+}
+
+/// Which record comes when: a fresh shuffle every epoch, a function of seed and index alone.
+struct Order {
+    records: usize,
+    seed: u64,
+    epoch: Option<usize>,
+    shuffled: Vec<usize>,
+}
+
+/// One record of a batch and how it is asked.
+#[derive(Clone, Copy)]
+struct Draw {
+    record: usize,
+    template: Template,
+}
+
+impl Order {
+    fn new(records: usize, seed: u64) -> Self {
+        Self { records, seed, epoch: None, shuffled: vec![] }
+    }
+
+    fn draw(&mut self, index: usize, templates: &[Template]) -> Draw {
+        let epoch = index / self.records;
+        if self.epoch != Some(epoch) {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(epoch as u64 + 1);
+            self.shuffled = (0..self.records).collect();
+            self.shuffled.shuffle(&mut rng);
+            self.epoch = Some(epoch);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ index as u64);
+        let template = templates[rng.random_range(0..templates.len())];
+        Draw { record: self.shuffled[index % self.records], template }
+    }
+}
+
+/// Sums over the records of a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    loss: f64,
+    tokens: f64,
+    records: f64,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.tokens += other.tokens;
+        self.records += other.records;
+    }
+}
+
+/// One pool of one thread a worker, so that the products inside a record do not spread over the others' cores.
+fn worker_pools(workers: usize) -> Vec<rayon::ThreadPool> {
+    let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+    (0..workers).map(pool).collect()
+}
+
+/// Summed gradients and losses of a batch. Worker `w` takes records `w`, `w + workers`, …; sums are made in that order, so that
+/// a run repeats bit for bit.
+fn gradients(
+    network: &Qwen,
+    examples: Examples<'_>,
+    records: &[Record],
+    batch: &[Draw],
+    pools: &[rayon::ThreadPool],
+) -> Result<(Grads, Sums), Error> {
+    let work = |worker: usize| -> Result<(Grads, Sums), Error> {
+        let network = &network.clone().map(&mut Replicator);
+        let (mut grads, mut sums) = (Grads::default(), Sums::default());
+        for draw in batch.iter().skip(worker).step_by(pools.len()) {
+            let example = examples.make(&records[draw.record], draw.template)?;
+            let loss = response_loss(network, &example);
+            sums.add(&Sums {
+                loss: f64::from(loss.clone().into_scalar::<f32>()),
+                tokens: (example.ids.len() - example.response) as f64,
+                records: 1.0,
+            });
+            grads.add(Grads::take(network, loss.backward()));
+        }
+        Ok((grads, sums))
+    };
+    let results: Vec<Result<(Grads, Sums), Error>> = std::thread::scope(|scope| {
+        let work = &work;
+        let workers = pools.iter().enumerate();
+        let handles: Vec<_> = workers.map(|(worker, pool)| scope.spawn(move || pool.install(|| work(worker)))).collect();
+        handles.into_iter().map(|handle| handle.join().expect("a worker that panics ends the run")).collect()
+    });
+    let (mut grads, mut sums) = (Grads::default(), Sums::default());
+    for result in results {
+        let (part, part_sums) = result?;
+        grads.add(part);
+        sums.add(&part_sums);
+    }
+    Ok((grads, sums))
+}
+
+/// Gives a worker leaves of its own over the same values: burn's autodiff joins graphs that share a leaf, and two threads that
+/// work on one joined graph wait for each other forever (burn-autodiff 0.22.1, `runtime/graph.rs`).
+struct Replicator;
+
+impl ModuleMapper for Replicator {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|value| {
+            let tracked = value.is_require_grad();
+            value.without_autodiff().autodiff().set_require_grad(tracked)
+        })
+    }
+}
+
+/// Takes the gradient from parameters whose key starts with a prefix.
+struct Freezer<'a> {
+    prefixes: &'a [String],
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Freezer<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let key = self.path.join(".");
+        let frozen = self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
+        if frozen { param.set_require_grad(false) } else { param }
+    }
+}
+
+/// Opens `metrics.jsonl` for appending, without the lines behind `step` (a killed run may have written some).
+fn metrics_log(run_dir: &Path, step: usize) -> Result<File, Error> {
+    let path = run_dir.join("metrics.jsonl");
+    let kept: Vec<String> = match File::open(&path) {
+        Ok(file) => BufReader::new(file)
+            .lines()
+            .map_while(Result::ok)
+            .filter(|line| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step))
+            .collect(),
+        Err(_) => vec![],
+    };
+    let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(&path, text).map_err(Error::io(&path))?;
+    OpenOptions::new().append(true).open(&path).map_err(Error::io(&path))
+}
+
+fn progress_bar(last: usize, first: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed_precise}, {eta_precise} left")
+        .expect("the template is constant");
+    ProgressBar::new(last as u64).with_style(style).with_position(first as u64)
+}
