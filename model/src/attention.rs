@@ -21,9 +21,20 @@ impl Visible {
         }
         let first = keys - queries;
         let values: Vec<f32> = (0..queries)
-            .flat_map(|q| (0..keys).map(move |k| if k <= first + q { 0.0 } else { f32::NEG_INFINITY }))
+            .flat_map(|q| {
+                (0..keys).map(move |k| {
+                    if k <= first + q {
+                        0.0
+                    } else {
+                        f32::NEG_INFINITY
+                    }
+                })
+            })
             .collect();
-        Self::Mask(Tensor::from_data(TensorData::new(values, [queries, keys]), (device, DType::F32)))
+        Self::Mask(Tensor::from_data(
+            TensorData::new(values, [queries, keys]),
+            (device, DType::F32),
+        ))
     }
 }
 
@@ -38,7 +49,9 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, visible: &Visible) -> Te
     let [l, key_heads, _] = k.dims();
     let (group, dtype) = (heads / key_heads, q.dtype());
     let q = q * (head_dim as f64).powf(-0.5);
-    let q = q.reshape([n, key_heads, group, head_dim]).permute([1, 2, 0, 3]); // [key_heads, group, n, head_dim]
+    let q = q
+        .reshape([n, key_heads, group, head_dim])
+        .permute([1, 2, 0, 3]); // [key_heads, group, n, head_dim]
     let q = q.reshape([key_heads, group * n, head_dim]);
     let scores = q.matmul(k.permute([1, 2, 0])).cast(DType::F32); // [key_heads, group * n, l]
     let weights = match visible {
@@ -49,7 +62,9 @@ pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, visible: &Visible) -> Te
         }
     };
     let y = weights.cast(dtype).matmul(v.permute([1, 0, 2])); // [key_heads, group * n, head_dim]
-    y.reshape([key_heads, group, n, head_dim]).permute([2, 0, 1, 3]).reshape([n, heads * head_dim])
+    y.reshape([key_heads, group, n, head_dim])
+        .permute([2, 0, 1, 3])
+        .reshape([n, heads * head_dim])
 }
 
 #[cfg(test)]
@@ -69,6 +84,8 @@ mod tests {
         let visible = Visible::causal(5, 7, &device);
         let folded = attend(q.clone(), k.clone(), v.clone(), &visible);
         let repeated = attend(q, repeat(k), repeat(v), &visible);
-        folded.into_data().assert_approx_eq::<f32>(&repeated.into_data(), Tolerance::absolute(1e-6));
+        folded
+            .into_data()
+            .assert_approx_eq::<f32>(&repeated.into_data(), Tolerance::absolute(1e-6));
     }
 }

@@ -44,17 +44,35 @@ impl Checkpoint {
     /// # Errors
     /// Whatever is missing or does not fit is named.
     pub fn open(files: &Files, dtype: DType, device: &Device) -> Result<Self, Error> {
-        let config = files.json("config.json")?.ok_or_else(|| Error::MissingFile("config.json".into()))?;
+        let config = files
+            .json("config.json")?
+            .ok_or_else(|| Error::MissingFile("config.json".into()))?;
         let config = Config::from_json(&config)?;
         let tokenizer = Tokenizer::open(files)?;
         if tokenizer.len() > config.text.vocab_size {
-            let reason = format!("{} tokens, but vocab_size is {}", tokenizer.len(), config.text.vocab_size);
+            let reason = format!(
+                "{} tokens, but vocab_size is {}",
+                tokenizer.len(),
+                config.text.vocab_size
+            );
             return Err(Error::bad("tokenizer.json", reason));
         }
         let generation = GenerationConfig::open(files)?;
         let processor = processor(files)?;
-        let network = weights::load(Qwen::new(&config, &Init::lazy(device)), files, dtype, device)?;
-        Ok(Self { network, config, tokenizer, processor, generation, hash: digest(files)? })
+        let network = weights::load(
+            Qwen::new(&config, &Init::lazy(device)),
+            files,
+            dtype,
+            device,
+        )?;
+        Ok(Self {
+            network,
+            config,
+            tokenizer,
+            processor,
+            generation,
+            hash: digest(files)?,
+        })
     }
 
     /// Expands the single placeholder of each image in `ids` to as many as its grid has tokens, and places all tokens.
@@ -66,18 +84,29 @@ impl Checkpoint {
         let places = ids.iter().filter(|&&id| id == placeholder).count();
         if places != grids.len() {
             let reason = format!("the prompt has {places} places for {} images", grids.len());
-            return Err(Error::Input { field: "image", reason });
+            return Err(Error::Input {
+                field: "image",
+                reason,
+            });
         }
         let merge = self.config.vision.spatial_merge_size;
         let mut tokens = grids.iter().map(|grid| grid.tokens(merge));
         let mut expanded = Vec::with_capacity(ids.len());
         for &id in ids {
-            let count = if id == placeholder { tokens.next().expect("counted above") } else { 1 };
+            let count = if id == placeholder {
+                tokens.next().expect("counted above")
+            } else {
+                1
+            };
             expanded.extend(std::iter::repeat_n(id, count));
         }
         let positions = Positions::new(&expanded, grids, &self.config);
         let image_tokens = expanded.iter().filter(|&&id| id == placeholder).count();
-        Ok(Prompt { ids: expanded, positions, image_tokens })
+        Ok(Prompt {
+            ids: expanded,
+            positions,
+            image_tokens,
+        })
     }
 
     /// The grids of `images`.
@@ -106,7 +135,11 @@ fn digest(files: &Files) -> Result<String, Error> {
         let mut reader = files.open(&name)?;
         let size = reader.len()?;
         hasher.update(name.as_bytes()).update(&size.to_le_bytes());
-        let spans = if size <= WHOLE { vec![(0, size as usize)] } else { vec![(0, EDGE), (size - EDGE as u64, EDGE)] };
+        let spans = if size <= WHOLE {
+            vec![(0, size as usize)]
+        } else {
+            vec![(0, EDGE), (size - EDGE as u64, EDGE)]
+        };
         for (offset, length) in spans {
             let mut bytes = vec![0; length];
             reader.read_at(offset, &mut bytes)?;

@@ -94,25 +94,48 @@ impl Config {
     /// # Errors
     /// A missing key, a value of another type or sizes that do not divide are named.
     pub fn from_json(root: &Value) -> Result<Self, Error> {
-        let root = Keys { outer: None, inner: object(root, "config.json")? };
-        let text_object = root.inner.get("text_config").map(|value| object(value, "text_config")).transpose()?;
-        let text = Keys { outer: Some(root.inner), inner: text_object.unwrap_or(root.inner) };
-        let vision = Keys { outer: None, inner: object(root.value("vision_config")?, "vision_config")? };
+        let root = Keys {
+            outer: None,
+            inner: object(root, "config.json")?,
+        };
+        let text_object = root
+            .inner
+            .get("text_config")
+            .map(|value| object(value, "text_config"))
+            .transpose()?;
+        let text = Keys {
+            outer: Some(root.inner),
+            inner: text_object.unwrap_or(root.inner),
+        };
+        let vision = Keys {
+            outer: None,
+            inner: object(root.value("vision_config")?, "vision_config")?,
+        };
         let rope = ["rope_parameters", "rope_scaling"]
             .iter()
             .find_map(|key| text.inner.get(*key).or_else(|| root.inner.get(*key)))
             .and_then(Value::as_object)
             .ok_or_else(|| Error::bad("config.json", "needs rope_scaling or rope_parameters"))?;
         let rope_theta = match rope.get("rope_theta") {
-            Some(theta) => theta.as_f64().ok_or_else(|| Error::bad("config.json", "rope_theta is no number"))?,
+            Some(theta) => theta
+                .as_f64()
+                .ok_or_else(|| Error::bad("config.json", "rope_theta is no number"))?,
             None => text.float("rope_theta")?,
         };
         let section = rope
             .get("mrope_section")
             .and_then(Value::as_array)
-            .map(|values| values.iter().filter_map(Value::as_u64).map(|v| v as usize).collect::<Vec<_>>())
+            .map(|values| {
+                values
+                    .iter()
+                    .filter_map(Value::as_u64)
+                    .map(|v| v as usize)
+                    .collect::<Vec<_>>()
+            })
             .and_then(|values| <[usize; 3]>::try_from(values).ok())
-            .ok_or_else(|| Error::bad("config.json", "mrope_section must be three whole numbers"))?;
+            .ok_or_else(|| {
+                Error::bad("config.json", "mrope_section must be three whole numbers")
+            })?;
         let config = Self {
             text: TextConfig {
                 hidden_size: text.size("hidden_size")?,
@@ -132,7 +155,9 @@ impl Config {
                 intermediate_size: vision.size("intermediate_size")?,
                 num_heads: vision.size("num_heads")?,
                 patch_size: vision.size("patch_size")?,
-                in_channels: vision.size("in_channels").or_else(|_| vision.size("in_chans"))?,
+                in_channels: vision
+                    .size("in_channels")
+                    .or_else(|_| vision.size("in_chans"))?,
                 temporal_patch_size: vision.size("temporal_patch_size")?,
                 spatial_merge_size: vision.size("spatial_merge_size")?,
                 window_size: vision.size("window_size")?,
@@ -152,7 +177,10 @@ impl Config {
             if let Some(act) = keys.inner.get("hidden_act").and_then(Value::as_str)
                 && act != "silu"
             {
-                return Err(Error::bad("config.json", format!("hidden_act is {act:?}, only \"silu\" is known")));
+                return Err(Error::bad(
+                    "config.json",
+                    format!("hidden_act is {act:?}, only \"silu\" is known"),
+                ));
             }
         }
         config.check()?;
@@ -212,25 +240,57 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         let (text, vision) = (&self.text, &self.vision);
         let demand = |holds: bool, reason: String| {
-            if holds { Ok(()) } else { Err(Error::bad("config.json", reason)) }
+            if holds {
+                Ok(())
+            } else {
+                Err(Error::bad("config.json", reason))
+            }
         };
         for (what, whole, part) in [
-            ("hidden_size by num_attention_heads", text.hidden_size, text.num_attention_heads),
-            ("num_attention_heads by num_key_value_heads", text.num_attention_heads, text.num_key_value_heads),
-            ("vision hidden_size by num_heads", vision.hidden_size, vision.num_heads),
-            ("window_size by patch_size × spatial_merge_size", vision.window_size, vision.patch_size * vision.spatial_merge_size),
+            (
+                "hidden_size by num_attention_heads",
+                text.hidden_size,
+                text.num_attention_heads,
+            ),
+            (
+                "num_attention_heads by num_key_value_heads",
+                text.num_attention_heads,
+                text.num_key_value_heads,
+            ),
+            (
+                "vision hidden_size by num_heads",
+                vision.hidden_size,
+                vision.num_heads,
+            ),
+            (
+                "window_size by patch_size × spatial_merge_size",
+                vision.window_size,
+                vision.patch_size * vision.spatial_merge_size,
+            ),
         ] {
-            demand(whole % part == 0, format!("{what}: {whole} is no multiple of {part}"))?;
+            demand(
+                whole % part == 0,
+                format!("{what}: {whole} is no multiple of {part}"),
+            )?;
         }
         let half = text.head_dim() / 2;
         let sum: usize = text.mrope_section.iter().sum();
-        demand(sum == half, format!("mrope_section adds up to {sum}, head_dim / 2 is {half}"))?;
+        demand(
+            sum == half,
+            format!("mrope_section adds up to {sum}, head_dim / 2 is {half}"),
+        )?;
         demand(
             vision.out_hidden_size == text.hidden_size,
-            format!("out_hidden_size is {}, hidden_size is {}", vision.out_hidden_size, text.hidden_size),
+            format!(
+                "out_hidden_size is {}, hidden_size is {}",
+                vision.out_hidden_size, text.hidden_size
+            ),
         )?;
         let head = vision.hidden_size / vision.num_heads;
-        demand(head % 4 == 0, format!("vision head_dim {head} is no multiple of 4"))
+        demand(
+            head % 4 == 0,
+            format!("vision head_dim {head} is no multiple of 4"),
+        )
     }
 }
 
@@ -252,19 +312,34 @@ impl<'a> Keys<'a> {
     fn size(&self, key: &str) -> Result<usize, Error> {
         match self.value(key)?.as_u64() {
             Some(size) if (1..=u64::from(u32::MAX)).contains(&size) => Ok(size as usize),
-            _ => Err(Error::bad("config.json", format!("{key} must be a positive whole number"))),
+            _ => Err(Error::bad(
+                "config.json",
+                format!("{key} must be a positive whole number"),
+            )),
         }
     }
 
     fn sizes(&self, key: &str) -> Result<Vec<usize>, Error> {
         self.value(key)?
             .as_array()
-            .and_then(|values| values.iter().map(|v| v.as_u64().map(|v| v as usize)).collect())
-            .ok_or_else(|| Error::bad("config.json", format!("{key} must be a list of whole numbers")))
+            .and_then(|values| {
+                values
+                    .iter()
+                    .map(|v| v.as_u64().map(|v| v as usize))
+                    .collect()
+            })
+            .ok_or_else(|| {
+                Error::bad(
+                    "config.json",
+                    format!("{key} must be a list of whole numbers"),
+                )
+            })
     }
 
     fn float(&self, key: &str) -> Result<f64, Error> {
-        self.value(key)?.as_f64().ok_or_else(|| Error::bad("config.json", format!("{key} must be a number")))
+        self.value(key)?
+            .as_f64()
+            .ok_or_else(|| Error::bad("config.json", format!("{key} must be a number")))
     }
 
     fn id(&self, key: &str, other: &Self) -> Result<u32, Error> {
@@ -277,5 +352,7 @@ impl<'a> Keys<'a> {
 }
 
 fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, Error> {
-    value.as_object().ok_or_else(|| Error::bad("config.json", format!("{what} is no object")))
+    value
+        .as_object()
+        .ok_or_else(|| Error::bad("config.json", format!("{what} is no object")))
 }

@@ -26,7 +26,10 @@ pub enum Error {
         reason: String,
     },
     /// Tensors and configuration disagree.
-    #[error("the checkpoint's tensors do not fit its config.json:{}", WeightFaults(missing, unexpected, misshaped))]
+    #[error(
+        "the checkpoint's tensors do not fit its config.json:{}",
+        WeightFaults(missing, unexpected, misshaped)
+    )]
     Weights {
         /// Tensors the network needs and the files lack.
         missing: Vec<String>,
@@ -62,7 +65,10 @@ pub enum Error {
 impl Error {
     /// A fault in the file `file` of a checkpoint.
     pub fn bad(file: &str, reason: impl std::fmt::Display) -> Self {
-        Self::BadFile { file: file.into(), reason: reason.to_string() }
+        Self::BadFile {
+            file: file.into(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -71,11 +77,20 @@ struct WeightFaults<'a>(&'a [String], &'a [String], &'a [String]);
 
 impl std::fmt::Display for WeightFaults<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (kind, names) in [("missing", self.0), ("unexpected", self.1), ("wrong shape", self.2)] {
+        for (kind, names) in [
+            ("missing", self.0),
+            ("unexpected", self.1),
+            ("wrong shape", self.2),
+        ] {
             if names.is_empty() {
                 continue;
             }
-            write!(f, " {kind} ({}): {}", names.len(), names[..names.len().min(20)].join(", "))?;
+            write!(
+                f,
+                " {kind} ({}): {}",
+                names.len(),
+                names[..names.len().min(20)].join(", ")
+            )?;
             if names.len() > 20 {
                 write!(f, ", …")?;
             }

@@ -136,7 +136,12 @@ impl Extractor {
     ///
     /// # Errors
     /// See [`Checkpoint::open`].
-    pub fn open(id: &str, files: &Files, ontology: Ontology, options: Options) -> Result<Self, Error> {
+    pub fn open(
+        id: &str,
+        files: &Files,
+        ontology: Ontology,
+        options: Options,
+    ) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(files, options.dtype, &options.device)?;
         Ok(Self::new(id, checkpoint, ontology, options))
     }
@@ -144,14 +149,25 @@ impl Extractor {
     /// Puts the protocol over an open checkpoint.
     pub fn new(id: &str, checkpoint: Checkpoint, ontology: Ontology, options: Options) -> Self {
         let vocab = checkpoint.config.text.vocab_size;
-        let script = Script::new(&checkpoint.tokenizer, &ontology, vocab, &checkpoint.generation.eos_token_id);
+        let script = Script::new(
+            &checkpoint.tokenizer,
+            &ontology,
+            vocab,
+            &checkpoint.generation.eos_token_id,
+        );
         let info = Info {
             id: id.to_owned(),
             hash: checkpoint.hash.clone(),
             dtype: format!("{:?}", options.dtype).to_lowercase(),
             template: options.template,
         };
-        Self { checkpoint, ontology, script: Arc::new(script), options, info }
+        Self {
+            checkpoint,
+            ontology,
+            script: Arc::new(script),
+            options,
+            info,
+        }
     }
 
     /// What it says of itself.
@@ -178,11 +194,17 @@ impl Extractor {
     pub fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, Error>> {
         let start = Instant::now();
         let mut timings = Timings::default();
-        let prepared: Vec<Result<Prepared, Error>> = questions.iter().map(|question| self.prepare(question)).collect();
+        let prepared: Vec<Result<Prepared, Error>> = questions
+            .iter()
+            .map(|question| self.prepare(question))
+            .collect();
         timings.preprocess = start.elapsed();
         let good: Vec<&Prepared> = prepared.iter().flatten().collect();
         if good.is_empty() {
-            return prepared.into_iter().map(|one| Err(one.err().expect("none is good"))).collect();
+            return prepared
+                .into_iter()
+                .map(|one| Err(one.err().expect("none is good")))
+                .collect();
         }
         let start = Instant::now();
         let images: Vec<&Patches> = good.iter().flat_map(|one| &one.patches).collect();
@@ -211,7 +233,10 @@ impl Extractor {
             .map(|one| {
                 let one = one?;
                 let completion = completions.next().expect("one completion a good question");
-                let raw = self.checkpoint.tokenizer.decode(&completion.token_ids, false);
+                let raw = self
+                    .checkpoint
+                    .tokenizer
+                    .decode(&completion.token_ids, false);
                 Ok(Answer {
                     trace: proto::parse(&self.ontology, &raw)?,
                     raw,
@@ -233,11 +258,23 @@ impl Extractor {
     /// Crops, cuts patches and writes the prompt.
     fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
         let processor = &self.checkpoint.processor;
-        let patches = [processor.patches(question.image)?, processor.patches(&crop(question.image, &question.region))?];
-        let ids = question_ids(&self.checkpoint, self.options.template, &self.ontology, question.text, question.entity)?;
+        let patches = [
+            processor.patches(question.image)?,
+            processor.patches(&crop(question.image, &question.region))?,
+        ];
+        let ids = question_ids(
+            &self.checkpoint,
+            self.options.template,
+            &self.ontology,
+            question.text,
+            question.entity,
+        )?;
         let prompt = self.checkpoint.prompt(&ids, &Checkpoint::grids(&patches))?;
         if prompt.ids.len() > self.options.max_prompt_tokens {
-            return Err(Error::PromptTooLong { got: prompt.ids.len(), limit: self.options.max_prompt_tokens });
+            return Err(Error::PromptTooLong {
+                got: prompt.ids.len(),
+                limit: self.options.max_prompt_tokens,
+            });
         }
         Ok(Prepared { prompt, patches })
     }
@@ -256,9 +293,13 @@ pub fn question_ids(
 ) -> Result<Vec<u32>, Error> {
     checkpoint.tokenizer.refuse_reserved(text, "text")?;
     checkpoint.tokenizer.refuse_reserved(entity, "entity")?;
-    let parts = proto::prompt(template, ontology, text, entity).into_iter().map(|part| match part {
-        Part::Text(text) => ContentPart::Text { text },
-        Part::Image => ContentPart::Image,
-    });
-    checkpoint.tokenizer.chat(&[Message::user(parts.collect())], "text")
+    let parts = proto::prompt(template, ontology, text, entity)
+        .into_iter()
+        .map(|part| match part {
+            Part::Text(text) => ContentPart::Text { text },
+            Part::Image => ContentPart::Image,
+        });
+    checkpoint
+        .tokenizer
+        .chat(&[Message::user(parts.collect())], "text")
 }

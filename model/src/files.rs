@@ -29,7 +29,10 @@ impl Files {
     pub fn names(&self, suffix: &str) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = match self {
             Self::Dir(path) => std::fs::read_dir(path)
-                .map_err(|source| Error::Io { path: path.clone(), source })?
+                .map_err(|source| Error::Io {
+                    path: path.clone(),
+                    source,
+                })?
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
                 .collect(),
             Self::Embedded(files) => files.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -50,9 +53,10 @@ impl Files {
                     Err(source) => Err(Error::Io { path, source }),
                 }
             }
-            Self::Embedded(files) => {
-                Ok(files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| bytes.to_vec()))
-            }
+            Self::Embedded(files) => Ok(files
+                .iter()
+                .find(|(file, _)| *file == name)
+                .map(|(_, bytes)| bytes.to_vec())),
         }
     }
 
@@ -87,7 +91,10 @@ impl Reader {
     pub fn len(&self) -> Result<u64, Error> {
         match self {
             Self::Disk(path, file) => {
-                let metadata = file.metadata().map_err(|source| Error::Io { path: path.clone(), source })?;
+                let metadata = file.metadata().map_err(|source| Error::Io {
+                    path: path.clone(),
+                    source,
+                })?;
                 Ok(metadata.len())
             }
             Self::Memory(bytes) => Ok(bytes.len() as u64),
@@ -100,11 +107,16 @@ impl Reader {
             Self::Disk(path, file) => file
                 .seek(SeekFrom::Start(offset))
                 .and_then(|_| file.read_exact(buffer))
-                .map_err(|source| Error::Io { path: path.clone(), source }),
+                .map_err(|source| Error::Io {
+                    path: path.clone(),
+                    source,
+                }),
             Self::Memory(bytes) => {
                 let mut rest = bytes.get(offset as usize..).unwrap_or_default();
-                rest.read_exact(buffer)
-                    .map_err(|source| Error::Io { path: PathBuf::from("(embedded)"), source })
+                rest.read_exact(buffer).map_err(|source| Error::Io {
+                    path: PathBuf::from("(embedded)"),
+                    source,
+                })
             }
         }
     }

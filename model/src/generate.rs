@@ -7,12 +7,12 @@ use burn::tensor::{DType, Tensor};
 
 use ::vision::Patches;
 
+use crate::Error;
 use crate::checkpoint::{Checkpoint, Prompt};
 use crate::qwen::Span;
 use crate::sampling::{Sampler, Sampling, log_probability};
 use crate::template::Message;
 use crate::text::Cache;
-use crate::Error;
 
 /// Decides what may follow and what must.
 pub trait Guide {
@@ -106,10 +106,14 @@ struct Running<G> {
 impl<G: Guide> Running<G> {
     /// Appends forced tokens; their log-probabilities are filled in when they are fed.
     fn force(&mut self, ids: &[u32]) {
-        let room = self.request.max_new_tokens.saturating_sub(self.generated.len());
+        let room = self
+            .request
+            .max_new_tokens
+            .saturating_sub(self.generated.len());
         let ids = &ids[..ids.len().min(room)];
         self.generated.extend(ids);
-        self.logprobs.extend(std::iter::repeat_n(f32::NAN, ids.len()));
+        self.logprobs
+            .extend(std::iter::repeat_n(f32::NAN, ids.len()));
         self.pending += ids.len();
         self.forced += ids.len();
     }
@@ -124,12 +128,19 @@ impl<G: Guide> Running<G> {
     /// The position of the token at `index` of prompt + generated.
     fn axes(&self, index: usize) -> [u32; 3] {
         let positions = &self.request.prompt.positions;
-        positions.axes.get(index).copied().unwrap_or_else(|| [(index as i64 + positions.delta) as u32; 3])
+        positions
+            .axes
+            .get(index)
+            .copied()
+            .unwrap_or_else(|| [(index as i64 + positions.delta) as u32; 3])
     }
 }
 
 /// Continues `requests` together until all have ended.
-pub fn run<G: Guide>(checkpoint: &Checkpoint, requests: Vec<Request<G>>) -> (Vec<Completion>, Clock) {
+pub fn run<G: Guide>(
+    checkpoint: &Checkpoint,
+    requests: Vec<Request<G>>,
+) -> (Vec<Completion>, Clock) {
     let start = Instant::now();
     let mut clock = Clock::default();
     let mut running: Vec<Running<G>> = requests
@@ -165,7 +176,9 @@ pub fn run<G: Guide>(checkpoint: &Checkpoint, requests: Vec<Request<G>>) -> (Vec
             token_ids: sequence.generated,
             logprobs: sequence.logprobs,
             forced: sequence.forced,
-            finish_reason: sequence.finish.expect("the loop ran until every sequence ended"),
+            finish_reason: sequence
+                .finish
+                .expect("the loop ran until every sequence ended"),
         })
         .collect();
     (completions, clock)
@@ -174,20 +187,38 @@ pub fn run<G: Guide>(checkpoint: &Checkpoint, requests: Vec<Request<G>>) -> (Vec
 /// Feeds every live sequence its pending tokens and chooses the next of each.
 fn step<G: Guide>(checkpoint: &Checkpoint, running: &mut [Running<G>]) {
     let network = &checkpoint.network;
-    let mut live: Vec<&mut Running<G>> = running.iter_mut().filter(|sequence| sequence.finish.is_none()).collect();
+    let mut live: Vec<&mut Running<G>> = running
+        .iter_mut()
+        .filter(|sequence| sequence.finish.is_none())
+        .collect();
     let inputs: Vec<(Vec<u32>, Vec<[u32; 3]>, usize)> = live
         .iter()
         .map(|sequence| {
             let ids = sequence.ids();
             let held = ids.len() - sequence.pending;
-            let axes = (held..ids.len()).map(|index| sequence.axes(index)).collect();
+            let axes = (held..ids.len())
+                .map(|index| sequence.axes(index))
+                .collect();
             (ids[held..].to_vec(), axes, held)
         })
         .collect();
-    let spans: Vec<Span<'_>> = inputs.iter().map(|(ids, axes, held)| Span { ids, axes, held: *held }).collect();
-    let images: Vec<Tensor<2>> = live.iter_mut().filter_map(|sequence| sequence.request.image_rows.take()).collect();
+    let spans: Vec<Span<'_>> = inputs
+        .iter()
+        .map(|(ids, axes, held)| Span {
+            ids,
+            axes,
+            held: *held,
+        })
+        .collect();
+    let images: Vec<Tensor<2>> = live
+        .iter_mut()
+        .filter_map(|sequence| sequence.request.image_rows.take())
+        .collect();
     let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
-    let mut caches: Vec<&mut Cache> = live.iter_mut().map(|sequence| &mut sequence.cache).collect();
+    let mut caches: Vec<&mut Cache> = live
+        .iter_mut()
+        .map(|sequence| &mut sequence.cache)
+        .collect();
     let hidden = network.hidden(&spans, images, &mut caches); // [n, d]
     drop(caches);
 
@@ -200,10 +231,16 @@ fn step<G: Guide>(checkpoint: &Checkpoint, running: &mut [Running<G>]) {
         wanted.push(start + first..start + ids.len());
         start += ids.len();
     }
-    let rows: Vec<Tensor<2>> = wanted.iter().map(|rows| hidden.clone().narrow(0, rows.start, rows.len())).collect();
+    let rows: Vec<Tensor<2>> = wanted
+        .iter()
+        .map(|rows| hidden.clone().narrow(0, rows.start, rows.len()))
+        .collect();
     let logits = network.logits(Tensor::cat(rows, 0)).cast(DType::F32); // [wanted, vocab]
     let vocab = logits.dims()[1];
-    let logits = logits.into_data().try_into_vec::<f32>().expect("cast to f32 above");
+    let logits = logits
+        .into_data()
+        .try_into_vec::<f32>()
+        .expect("cast to f32 above");
     let mut logits = logits.chunks_exact(vocab);
     for (sequence, rows) in live.iter_mut().zip(&wanted) {
         let known = rows.len() - 1;
@@ -213,7 +250,11 @@ fn step<G: Guide>(checkpoint: &Checkpoint, running: &mut [Running<G>]) {
             sequence.logprobs[index] = log_probability(row, sequence.generated[index]);
         }
         sequence.pending = 0;
-        choose(checkpoint, sequence, logits.next().expect("a row for every wanted position"));
+        choose(
+            checkpoint,
+            sequence,
+            logits.next().expect("a row for every wanted position"),
+        );
     }
 }
 
@@ -225,7 +266,9 @@ fn choose<G: Guide>(checkpoint: &Checkpoint, sequence: &mut Running<G>, logits: 
     }
     let (guide, tokenizer) = (&sequence.request.guide, &checkpoint.tokenizer);
     let seen = sequence.ids();
-    let id = sequence.sampler.choose(logits, &seen, |id| !tokenizer.is_silenced(id) && guide.allows(id));
+    let id = sequence.sampler.choose(logits, &seen, |id| {
+        !tokenizer.is_silenced(id) && guide.allows(id)
+    });
     let next = sequence.request.guide.accept(id);
     if !matches!(next, Next::Instead(_)) {
         sequence.generated.push(id);
@@ -263,7 +306,11 @@ impl Guide for Free {
     }
 
     fn accept(&mut self, id: u32) -> Next {
-        if self.eos.contains(&id) { Next::Finished(vec![]) } else { Next::Continue(vec![]) }
+        if self.eos.contains(&id) {
+            Next::Finished(vec![])
+        } else {
+            Next::Continue(vec![])
+        }
     }
 }
 
@@ -293,11 +340,23 @@ pub fn generate(
     let prompt = checkpoint.prompt(&ids, &Checkpoint::grids(images))?;
     let all: Vec<&Patches> = images.iter().collect();
     let image_rows = (!all.is_empty()).then(|| checkpoint.network.encode_images(&all));
-    let guide = Free { eos: checkpoint.generation.eos_token_id.clone() };
+    let guide = Free {
+        eos: checkpoint.generation.eos_token_id.clone(),
+    };
     let prompt_token_ids = prompt.ids.clone();
-    let request = Request { prompt, image_rows, sampling: sampling.clone(), max_new_tokens, guide };
+    let request = Request {
+        prompt,
+        image_rows,
+        sampling: sampling.clone(),
+        max_new_tokens,
+        guide,
+    };
     let (mut completions, _) = run(checkpoint, vec![request]);
     let completion = completions.remove(0);
     let text = checkpoint.tokenizer.decode(&completion.token_ids, true);
-    Ok(Generation { prompt_token_ids, completion, text })
+    Ok(Generation {
+        prompt_token_ids,
+        completion,
+        text,
+    })
 }

@@ -1,7 +1,6 @@
 //! The six-step grammar over token ids: forced headings, free text that cannot break them, a label out of a trie. The words of
 //! the grammar are `proto`'s; this file only knows how they fall into tokens.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use proto::{Ontology, ParseError, Segment, grammar, pieces};
@@ -16,8 +15,8 @@ const MAX_STEP_TOKENS: usize = 160;
 #[derive(Debug)]
 pub struct Script {
     segments: Vec<Tokens>,
-    /// Tokens no free text may hold.
-    forbidden: HashSet<u32>,
+    /// By id: tokens no free text may hold.
+    forbidden: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -35,16 +34,26 @@ impl Script {
             .map(|segment| match segment {
                 Segment::Forced(text) => Tokens::Forced(tokenizer.encode(&text)),
                 Segment::Free => Tokens::Free,
-                Segment::Label => {
-                    Tokens::Label(ontology.labels.iter().map(|label| tokenizer.encode(&label.name)).collect())
-                }
+                Segment::Label => Tokens::Label(
+                    ontology
+                        .labels
+                        .iter()
+                        .map(|label| tokenizer.encode(&label.name))
+                        .collect(),
+                ),
             })
             .collect();
-        let breaks = |id: &u32| {
-            let text = tokenizer.decode(&[*id], false);
-            eos.contains(id) || text.contains(['<', '\n', '\r']) || text.trim_start() == "Step" || text.is_empty()
+        let breaks = |id: u32| {
+            let text = tokenizer.decode(&[id], false);
+            eos.contains(&id)
+                || text.contains(['<', '\n', '\r'])
+                || text.trim_start() == "Step"
+                || text.is_empty()
         };
-        Self { segments, forbidden: (0..vocab as u32).filter(breaks).collect() }
+        Self {
+            segments,
+            forbidden: (0..vocab as u32).map(breaks).collect(),
+        }
     }
 
     /// The first token of the forced text behind the free segment at `index`: saying it ends the segment.
@@ -61,7 +70,10 @@ impl Script {
 /// # Errors
 /// If the response does not follow the grammar.
 pub fn response_ids(tokenizer: &Tokenizer, response: &str) -> Result<Vec<u32>, ParseError> {
-    Ok(pieces(response)?.iter().flat_map(|piece| tokenizer.encode(piece)).collect())
+    Ok(pieces(response)?
+        .iter()
+        .flat_map(|piece| tokenizer.encode(piece))
+        .collect())
 }
 
 /// Leads one answer through a [`Script`].
@@ -76,7 +88,11 @@ pub struct SixSteps {
 impl SixSteps {
     /// At the beginning of `script`.
     pub fn new(script: Arc<Script>) -> Self {
-        Self { script, segment: 0, said: vec![] }
+        Self {
+            script,
+            segment: 0,
+            said: vec![],
+        }
     }
 
     /// Goes to the next segment and takes the forced text that stands there, then to the one behind it.
@@ -99,10 +115,13 @@ impl Guide for SixSteps {
     fn allows(&self, id: u32) -> bool {
         match &self.script.segments[self.segment] {
             Tokens::Free => {
-                (!self.said.is_empty() && id == self.script.exit(self.segment)) || !self.script.forbidden.contains(&id)
+                (!self.said.is_empty() && id == self.script.exit(self.segment))
+                    || !self.script.forbidden[id as usize]
             }
             Tokens::Label(labels) => labels.iter().any(|label| {
-                label.len() > self.said.len() && label.starts_with(&self.said) && label[self.said.len()] == id
+                label.len() > self.said.len()
+                    && label.starts_with(&self.said)
+                    && label[self.said.len()] == id
             }),
             Tokens::Forced(_) => false,
         }

@@ -1,7 +1,7 @@
 //! Fresh parameters: drawn from a seeded stream for training from scratch, or left lazy for a loader to fill.
 
-use std::sync::Mutex;
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
@@ -20,19 +20,28 @@ enum Source {
     /// Nothing is allocated until a loader sets the value.
     Lazy,
     /// Normal values with this deviation (`initializer_range`), in the order of construction.
-    Normal { deviation: f32, rng: Arc<Mutex<ChaCha8Rng>> },
+    Normal {
+        deviation: f32,
+        rng: Arc<Mutex<ChaCha8Rng>>,
+    },
 }
 
 impl Init {
     /// Parameters that a loader will fill.
     pub fn lazy(device: &Device) -> Self {
-        Self { device: device.clone(), source: Source::Lazy }
+        Self {
+            device: device.clone(),
+            source: Source::Lazy,
+        }
     }
 
     /// Parameters drawn from `N(0, deviation²)`; the same seed gives the same network.
     pub fn normal(device: &Device, deviation: f32, seed: u64) -> Self {
         let rng = Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed)));
-        Self { device: device.clone(), source: Source::Normal { deviation, rng } }
+        Self {
+            device: device.clone(),
+            source: Source::Normal { deviation, rng },
+        }
     }
 
     /// A weight matrix.
@@ -41,7 +50,9 @@ impl Init {
             Source::Lazy => self.constant(shape, 0.0),
             Source::Normal { deviation, rng } => {
                 let mut rng = rng.lock().expect("no holder panics");
-                let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| normal(&mut rng) * deviation).collect();
+                let values: Vec<f32> = (0..shape[0] * shape[1])
+                    .map(|_| normal(&mut rng) * deviation)
+                    .collect();
                 let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
                 Param::from_tensor(tensor)
             }
@@ -59,8 +70,16 @@ impl Init {
     }
 
     fn constant<const D: usize>(&self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
-        let init = move |device: &Device, tracked: bool| Tensor::full(shape, value, device).set_require_grad(tracked);
-        Param::uninitialized(ParamId::new(), init, self.device.clone(), true, Shape::from(shape))
+        let init = move |device: &Device, tracked: bool| {
+            Tensor::full(shape, value, device).set_require_grad(tracked)
+        };
+        Param::uninitialized(
+            ParamId::new(),
+            init,
+            self.device.clone(),
+            true,
+            Shape::from(shape),
+        )
     }
 }
 

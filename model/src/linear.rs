@@ -17,7 +17,10 @@ pub struct Linear {
 impl Linear {
     /// A map from `input` to `output` values.
     pub fn new(input: usize, output: usize, bias: bool, init: &Init) -> Self {
-        Self { weight: init.weight([output, input]), bias: bias.then(|| init.zeros([output])) }
+        Self {
+            weight: init.weight([output, input]),
+            bias: bias.then(|| init.zeros([output])),
+        }
     }
 
     /// # Shapes

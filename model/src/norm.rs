@@ -19,7 +19,10 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// A norm over `width` values.
     pub fn new(width: usize, eps: f64, init: &Init) -> Self {
-        Self { weight: init.ones([width]), eps }
+        Self {
+            weight: init.ones([width]),
+            eps,
+        }
     }
 
     /// # Shapes

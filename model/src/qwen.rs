@@ -77,8 +77,16 @@ impl Qwen {
     ///
     /// # Panics
     /// If the number of image rows is not that of the placeholders.
-    pub fn hidden(&self, spans: &[Span<'_>], image_rows: Option<Tensor<2>>, caches: &mut [&mut Cache]) -> Tensor<2> {
-        let ids: Vec<u32> = spans.iter().flat_map(|span| span.ids.iter().copied()).collect();
+    pub fn hidden(
+        &self,
+        spans: &[Span<'_>],
+        image_rows: Option<Tensor<2>>,
+        caches: &mut [&mut Cache],
+    ) -> Tensor<2> {
+        let ids: Vec<u32> = spans
+            .iter()
+            .flat_map(|span| span.ids.iter().copied())
+            .collect();
         let x = self.embed(&ids, image_rows);
         let sequences: Vec<_> = spans.iter().map(|span| (span.axes, span.held)).collect();
         let rows = Rows::new(&sequences, &self.config.text, x.dtype(), &x.device());
@@ -116,13 +124,21 @@ impl Qwen {
         let places: Vec<i32> = ids
             .iter()
             .map(|id| {
-                let next = if is_image(id) { &mut next_image } else { &mut next_text };
+                let next = if is_image(id) {
+                    &mut next_image
+                } else {
+                    &mut next_text
+                };
                 *next += 1;
                 *next - 1
             })
             .collect();
         let places = TensorData::new(places, [ids.len()]);
-        let rows = if text.is_empty() { image_rows } else { Tensor::cat(vec![self.model.embed(&text), image_rows], 0) };
+        let rows = if text.is_empty() {
+            image_rows
+        } else {
+            Tensor::cat(vec![self.model.embed(&text), image_rows], 0)
+        };
         let places = Tensor::<1, Int>::from_data(places, &rows.device());
         rows.select(0, places)
     }

@@ -5,7 +5,9 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// `1 / base^(2i / width)` for `i` in `0..width / 2`, in f32 like the reference.
 pub fn inverse_frequencies(base: f64, width: usize) -> Vec<f32> {
-    (0..width / 2).map(|i| 1.0 / (base as f32).powf((2 * i) as f32 / width as f32)).collect()
+    (0..width / 2)
+        .map(|i| 1.0 / (base as f32).powf((2 * i) as f32 / width as f32))
+        .collect()
 }
 
 /// Cosines and sines of the angles of every row.
@@ -21,13 +23,21 @@ impl Rotation {
     /// # Panics
     /// If `angles` is no whole number of rows.
     pub fn new(angles: &[f32], half: usize, dtype: DType, device: &Device) -> Self {
-        assert_eq!(angles.len() % half, 0, "{} angles do not make rows of {half}", angles.len());
+        assert_eq!(
+            angles.len() % half,
+            0,
+            "{} angles do not make rows of {half}",
+            angles.len()
+        );
         let table = |of: fn(f32) -> f32| {
             let values: Vec<f32> = angles.iter().map(|&angle| of(angle)).collect();
             let data = TensorData::new(values, [angles.len() / half, 1, half]);
             Tensor::<3>::from_data(data, (device, DType::F32)).cast(dtype)
         };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        Self {
+            cos: table(f32::cos),
+            sin: table(f32::sin),
+        }
     }
 
     /// Turns every head of `x`, in the type of the table: `[x₁ cos − x₂ sin, x₂ cos + x₁ sin]` for the two halves of a head.
@@ -56,6 +66,9 @@ mod tests {
         let rotation = Rotation::new(&[std::f32::consts::FRAC_PI_2; 2], 2, DType::F32, &device);
         let x = Tensor::<3>::from_data([[[1.0, 2.0, 3.0, 4.0]]], &device);
         let expected = Tensor::<3>::from_data([[[-3.0, -4.0, 1.0, 2.0]]], &device);
-        rotation.apply(x).into_data().assert_approx_eq::<f32>(&expected.into_data(), burn::tensor::Tolerance::absolute(1e-6));
+        rotation.apply(x).into_data().assert_approx_eq::<f32>(
+            &expected.into_data(),
+            burn::tensor::Tolerance::absolute(1e-6),
+        );
     }
 }

@@ -23,7 +23,13 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, repetition_penalty: 1.0, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
     }
 }
 
@@ -42,28 +48,48 @@ impl GenerationConfig {
         let file = "generation_config.json";
         let value = files.json(file)?.unwrap_or_default();
         let root = files.json("config.json")?.unwrap_or_default();
-        let eos = [&value["eos_token_id"], &root["eos_token_id"], &root["text_config"]["eos_token_id"]]
-            .into_iter()
-            .find(|eos| !eos.is_null())
-            .map(|eos| match eos {
-                Value::Array(ids) => ids.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
-                other => other.as_u64().map(|id| id as u32).into_iter().collect::<Vec<u32>>(),
-            })
-            .unwrap_or_default();
+        let eos = [
+            &value["eos_token_id"],
+            &root["eos_token_id"],
+            &root["text_config"]["eos_token_id"],
+        ]
+        .into_iter()
+        .find(|eos| !eos.is_null())
+        .map(|eos| match eos {
+            Value::Array(ids) => ids
+                .iter()
+                .filter_map(Value::as_u64)
+                .map(|id| id as u32)
+                .collect(),
+            other => other
+                .as_u64()
+                .map(|id| id as u32)
+                .into_iter()
+                .collect::<Vec<u32>>(),
+        })
+        .unwrap_or_default();
         if eos.is_empty() {
             return Err(Error::bad(file, "needs eos_token_id"));
         }
         let float = |key: &str, otherwise: f32| value[key].as_f64().map_or(otherwise, |v| v as f32);
         // A file that samples with a vanishing temperature means greedy: the published checkpoints do so.
-        let samples = value["do_sample"].as_bool().unwrap_or(false) && float("temperature", 1.0) > 1e-5;
+        let samples =
+            value["do_sample"].as_bool().unwrap_or(false) && float("temperature", 1.0) > 1e-5;
         let sampling = Sampling {
-            temperature: if samples { float("temperature", 1.0) } else { 0.0 },
+            temperature: if samples {
+                float("temperature", 1.0)
+            } else {
+                0.0
+            },
             top_p: float("top_p", 1.0),
             top_k: value["top_k"].as_u64().unwrap_or(0) as usize,
             repetition_penalty: float("repetition_penalty", 1.0),
             seed: 0,
         };
-        Ok(Self { eos_token_id: eos, sampling })
+        Ok(Self {
+            eos_token_id: eos,
+            sampling,
+        })
     }
 }
 
@@ -77,7 +103,10 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler at the start of its random stream.
     pub fn new(sampling: &Sampling) -> Self {
-        Self { sampling: sampling.clone(), rng: ChaCha8Rng::seed_from_u64(sampling.seed) }
+        Self {
+            sampling: sampling.clone(),
+            rng: ChaCha8Rng::seed_from_u64(sampling.seed),
+        }
     }
 
     /// The next token among those `allowed`, given the `seen` ids of prompt and answer.
@@ -92,7 +121,11 @@ impl Sampler {
             for &id in seen {
                 if !std::mem::replace(&mut done[id as usize], true) {
                     let score = &mut scores[id as usize];
-                    *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+                    *score = if *score < 0.0 {
+                        *score * penalty
+                    } else {
+                        *score / penalty
+                    };
                 }
             }
         }
@@ -100,7 +133,10 @@ impl Sampler {
         assert!(!kept.is_empty(), "some token must be allowed");
         if self.sampling.temperature <= 0.0 {
             // The first of equals, like torch.argmax.
-            let best = kept.iter().skip(1).fold(kept[0], |best, &next| if next.1 > best.1 { next } else { best });
+            let best = kept.iter().skip(1).fold(
+                kept[0],
+                |best, &next| if next.1 > best.1 { next } else { best },
+            );
             return best.0;
         }
         kept.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -134,7 +170,10 @@ impl Sampler {
 /// `log softmax(logits)[id]`, in f64 inside.
 pub fn log_probability(logits: &[f32], id: u32) -> f32 {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&score| f64::from(score - top).exp()).sum();
+    let sum: f64 = logits
+        .iter()
+        .map(|&score| f64::from(score - top).exp())
+        .sum();
     (f64::from(logits[id as usize] - top) - sum.ln()) as f32
 }
 
@@ -155,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_penalty_counts_an_id_once_and_pushes_negative_scores_down() {
-        let mut greedy = sampler(Sampling { repetition_penalty: 2.0, ..Sampling::default() });
+        let mut greedy = sampler(Sampling {
+            repetition_penalty: 2.0,
+            ..Sampling::default()
+        });
         assert_eq!(greedy.choose(&[4.0, 1.5], &[0, 0], |_| true), 0); // 2.0 > 1.5: halved once, not twice
         assert_eq!(greedy.choose(&[-1.0, -1.5], &[0], |_| true), 1); // -2.0 < -1.5
     }
@@ -164,8 +206,22 @@ mod tests {
     fn top_k_and_top_p_cut_the_tail() {
         let logits = [3.0, 2.0, 1.0, 0.0];
         for (sampling, most) in [
-            (Sampling { temperature: 1.0, top_k: 2, ..Sampling::default() }, 1),
-            (Sampling { temperature: 1.0, top_p: 0.5, ..Sampling::default() }, 0),
+            (
+                Sampling {
+                    temperature: 1.0,
+                    top_k: 2,
+                    ..Sampling::default()
+                },
+                1,
+            ),
+            (
+                Sampling {
+                    temperature: 1.0,
+                    top_p: 0.5,
+                    ..Sampling::default()
+                },
+                0,
+            ),
         ] {
             let mut random = sampler(sampling);
             assert!((0..200).all(|_| random.choose(&logits, &[], |_| true) <= most));
@@ -174,10 +230,16 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_stream() {
-        let sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::default() };
+        let sampling = Sampling {
+            temperature: 1.0,
+            seed: 7,
+            ..Sampling::default()
+        };
         let draw = || {
             let mut random = sampler(sampling.clone());
-            (0..50).map(|_| random.choose(&[0.0; 9], &[], |_| true)).collect::<Vec<_>>()
+            (0..50)
+                .map(|_| random.choose(&[0.0; 9], &[], |_| true))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(), draw());
     }

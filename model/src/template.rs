@@ -43,7 +43,10 @@ pub enum ContentPart {
 impl Message {
     /// A user turn of `parts`.
     pub fn user(parts: Vec<ContentPart>) -> Self {
-        Self { role: "user".into(), content: Content::Parts(parts) }
+        Self {
+            role: "user".into(),
+            content: Content::Parts(parts),
+        }
     }
 
     /// Every string in the message that a user may have typed.
@@ -81,10 +84,12 @@ impl ChatTemplate {
             }
         };
         let source = match files.read("chat_template.jinja")? {
-            Some(bytes) => {
-                Some(String::from_utf8(bytes).map_err(|error| Error::bad("chat_template.jinja", error))?)
-            }
-            None => in_json(files.json("chat_template.json")?).or(in_json(files.json("tokenizer_config.json")?)),
+            Some(bytes) => Some(
+                String::from_utf8(bytes)
+                    .map_err(|error| Error::bad("chat_template.jinja", error))?,
+            ),
+            None => in_json(files.json("chat_template.json")?)
+                .or(in_json(files.json("tokenizer_config.json")?)),
         };
         Self::new(source.ok_or_else(|| Error::MissingFile("chat template".into()))?)
     }
@@ -92,13 +97,22 @@ impl ChatTemplate {
     /// Compiles `source` under the settings transformers uses.
     pub fn new(source: String) -> Result<Self, Error> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
         environment.set_syntax(syntax.expect("the default delimiters are valid"));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |reason: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
-        });
-        environment.add_template_owned("chat", source).map_err(|error| Error::bad("chat template", error))?;
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |reason: String| -> Result<String, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
+            },
+        );
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|error| Error::bad("chat template", error))?;
         Ok(Self { environment })
     }
 

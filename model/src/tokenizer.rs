@@ -1,15 +1,18 @@
 //! Text to ids and back, and which ids a model may never say.
 
-use std::collections::HashSet;
-
 use tokenizers::Tokenizer as Inner;
 
 use crate::template::{ChatTemplate, Message};
 use crate::{Error, Files};
 
 /// Placeholders that only a prompt may hold.
-const VISION_TOKENS: [&str; 5] =
-    ["<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"];
+const VISION_TOKENS: [&str; 5] = [
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
 
 /// The tokenizer and chat template of a checkpoint.
 #[derive(Debug)]
@@ -17,30 +20,52 @@ pub struct Tokenizer {
     inner: Inner,
     template: ChatTemplate,
     reserved: Vec<String>,
-    silenced: HashSet<u32>,
+    /// By id: vision placeholders and gaps in the vocabulary.
+    silenced: Vec<bool>,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json` and the chat template.
     pub fn open(files: &Files) -> Result<Self, Error> {
         let file = "tokenizer.json";
-        let bytes = files.read(file)?.ok_or_else(|| Error::MissingFile(file.into()))?;
+        let bytes = files
+            .read(file)?
+            .ok_or_else(|| Error::MissingFile(file.into()))?;
         let inner = Inner::from_bytes(bytes).map_err(|error| Error::bad(file, error))?;
         let added = inner.get_added_tokens_decoder();
-        let reserved = added.values().filter(|token| token.special).map(|token| token.content.clone()).collect();
-        let silenced = VISION_TOKENS.iter().filter_map(|token| inner.token_to_id(token)).collect();
-        Ok(Self { inner, template: ChatTemplate::open(files)?, reserved, silenced })
+        let reserved = added
+            .values()
+            .filter(|token| token.special)
+            .map(|token| token.content.clone())
+            .collect();
+        let vocab = inner.get_vocab(true);
+        let last = vocab.values().copied().max().unwrap_or(0) as usize;
+        let mut silenced = vec![true; last + 1];
+        for (token, id) in vocab {
+            silenced[id as usize] = VISION_TOKENS.contains(&token.as_str());
+        }
+        Ok(Self {
+            inner,
+            template: ChatTemplate::open(files)?,
+            reserved,
+            silenced,
+        })
     }
 
     /// The ids of `text`; special tokens in it are parsed as such.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let encoding = self.inner.encode(text, false).expect("byte-level tokenizers take any text");
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .expect("byte-level tokenizers take any text");
         encoding.get_ids().to_vec()
     }
 
     /// The text of `ids`; special tokens are left out if `skip_special`.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        self.inner.decode(ids, skip_special).expect("ids beyond the vocabulary decode to nothing")
+        self.inner
+            .decode(ids, skip_special)
+            .expect("ids beyond the vocabulary decode to nothing")
     }
 
     /// The id of a token written exactly so.
@@ -48,9 +73,9 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Ids the tokenizer knows, added tokens included; the model's vocabulary may be larger.
+    /// One more than the highest id, added tokens included; the model's vocabulary may be larger.
     pub fn len(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.silenced.len()
     }
 
     /// Whether it knows no token at all.
@@ -60,7 +85,7 @@ impl Tokenizer {
 
     /// Whether the model must never say `id`: a vision placeholder, or no token at all.
     pub fn is_silenced(&self, id: u32) -> bool {
-        self.silenced.contains(&id) || self.inner.id_to_token(id).is_none()
+        self.silenced.get(id as usize).copied().unwrap_or(true)
     }
 
     /// The ids of a conversation, one image placeholder an image.
@@ -76,8 +101,15 @@ impl Tokenizer {
 
     /// Refuses text that holds a control token.
     pub fn refuse_reserved(&self, text: &str, field: &'static str) -> Result<(), Error> {
-        match self.reserved.iter().find(|token| text.contains(token.as_str())) {
-            Some(token) => Err(Error::Input { field, reason: format!("holds the control token {token}") }),
+        match self
+            .reserved
+            .iter()
+            .find(|token| text.contains(token.as_str()))
+        {
+            Some(token) => Err(Error::Input {
+                field,
+                reason: format!("holds the control token {token}"),
+            }),
             None => Ok(()),
         }
     }

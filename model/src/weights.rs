@@ -24,13 +24,22 @@ const CHUNK: usize = 32 << 20;
 pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Result<Qwen, Error> {
     let archive = Archive::open(files)?;
     let tied = network.config().tie_word_embeddings;
-    let mut loader = Loader { archive, dtype, device, path: vec![], missing: vec![], misshaped: vec![], failure: None };
+    let mut loader = Loader {
+        archive,
+        dtype,
+        device,
+        path: vec![],
+        missing: vec![],
+        misshaped: vec![],
+        failure: None,
+    };
     let network = network.map(&mut loader);
     if let Some(error) = loader.failure {
         return Err(error);
     }
     // Published dumps may repeat the tied head and keep the fixed rotary frequencies; both say nothing new.
-    let harmless = |key: &str| key.ends_with("rotary_emb.inv_freq") || (tied && key == "lm_head.weight");
+    let harmless =
+        |key: &str| key.ends_with("rotary_emb.inv_freq") || (tied && key == "lm_head.weight");
     let unexpected: Vec<String> = loader
         .archive
         .tensors
@@ -42,13 +51,18 @@ pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Resu
     if missing.is_empty() && misshaped.is_empty() && unexpected.is_empty() {
         Ok(network)
     } else {
-        Err(Error::Weights { missing, unexpected, misshaped })
+        Err(Error::Weights {
+            missing,
+            unexpected,
+            misshaped,
+        })
     }
 }
 
 /// The key a published checkpoint uses for the parameter at `path`.
 fn file_key(path: &[String]) -> String {
-    path.join(".").replace("visual.merger.mlp.1.", "visual.merger.mlp.2.")
+    path.join(".")
+        .replace("visual.merger.mlp.1.", "visual.merger.mlp.2.")
 }
 
 /// One spelling for both key schemes: newer dumps say `model.visual.*` and `model.language_model.*`.
@@ -82,7 +96,10 @@ impl Archive {
         if names.is_empty() {
             return Err(Error::MissingFile("*.safetensors".into()));
         }
-        let mut archive = Self { readers: vec![], tensors: BTreeMap::new() };
+        let mut archive = Self {
+            readers: vec![],
+            tensors: BTreeMap::new(),
+        };
         for file in names {
             let mut reader = files.open(&file)?;
             let size = reader.len()?;
@@ -90,14 +107,21 @@ impl Archive {
             reader.read_at(0, &mut head)?;
             let length = u64::from_le_bytes(head);
             if length > size.saturating_sub(8) {
-                return Err(Error::bad(&file, format!("a header of {length} bytes in a file of {size}")));
+                return Err(Error::bad(
+                    &file,
+                    format!("a header of {length} bytes in a file of {size}"),
+                ));
             }
             let mut header = vec![0; length as usize];
             reader.read_at(8, &mut header)?;
-            let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| Error::bad(&file, error))?;
+            let metadata: Metadata =
+                serde_json::from_slice(&header).map_err(|error| Error::bad(&file, error))?;
             for (name, info) in metadata.tensors() {
                 if 8 + length + info.data_offsets.1 as u64 > size {
-                    return Err(Error::bad(&file, format!("{name} ends behind the end of the file (is it cut short?)")));
+                    return Err(Error::bad(
+                        &file,
+                        format!("{name} ends behind the end of the file (is it cut short?)"),
+                    ));
                 }
                 let entry = Entry {
                     name: name.clone(),
@@ -117,16 +141,34 @@ impl Archive {
 
     /// Reads the tensor of `key` as `dtype` values of `shape`.
     fn read(&mut self, key: &str, shape: Vec<usize>, dtype: DType) -> Result<TensorData, Error> {
-        let entry = self.tensors.get_mut(key).expect("asked for only after it was found");
+        let entry = self
+            .tensors
+            .get_mut(key)
+            .expect("asked for only after it was found");
         entry.used = true;
         let reader = &mut self.readers[entry.reader];
-        let range = (entry.offset, entry.info.data_offsets.1 - entry.info.data_offsets.0);
+        let range = (
+            entry.offset,
+            entry.info.data_offsets.1 - entry.info.data_offsets.0,
+        );
         let from = entry.info.dtype;
         match dtype {
-            DType::F32 => Ok(TensorData::new(convert::<f32>(reader, range, from, &entry.name)?, shape)),
-            DType::F16 => Ok(TensorData::new(convert::<f16>(reader, range, from, &entry.name)?, shape)),
-            DType::BF16 => Ok(TensorData::new(convert::<bf16>(reader, range, from, &entry.name)?, shape)),
-            other => Err(Error::bad(&entry.name, format!("cannot be loaded as {other:?}"))),
+            DType::F32 => Ok(TensorData::new(
+                convert::<f32>(reader, range, from, &entry.name)?,
+                shape,
+            )),
+            DType::F16 => Ok(TensorData::new(
+                convert::<f16>(reader, range, from, &entry.name)?,
+                shape,
+            )),
+            DType::BF16 => Ok(TensorData::new(
+                convert::<bf16>(reader, range, from, &entry.name)?,
+                shape,
+            )),
+            other => Err(Error::bad(
+                &entry.name,
+                format!("cannot be loaded as {other:?}"),
+            )),
         }
     }
 }
@@ -155,11 +197,21 @@ impl Weight for bf16 {
 }
 
 /// Reads `(offset, bytes)` of `reader` and converts chunk by chunk.
-fn convert<T: Weight>(reader: &mut Reader, (offset, bytes): (u64, usize), from: Dtype, name: &str) -> Result<Vec<T>, Error> {
+fn convert<T: Weight>(
+    reader: &mut Reader,
+    (offset, bytes): (u64, usize),
+    from: Dtype,
+    name: &str,
+) -> Result<Vec<T>, Error> {
     let width = match from {
         Dtype::F32 => 4,
         Dtype::F16 | Dtype::BF16 => 2,
-        other => return Err(Error::bad(name, format!("is stored as {other:?}; F32, F16 and BF16 are known"))),
+        other => {
+            return Err(Error::bad(
+                name,
+                format!("is stored as {other:?}; F32, F16 and BF16 are known"),
+            ));
+        }
     };
     let mut values = Vec::with_capacity(bytes / width);
     let mut buffer = vec![0; CHUNK.min(bytes)];
@@ -169,9 +221,24 @@ fn convert<T: Weight>(reader: &mut Reader, (offset, bytes): (u64, usize), from: 
         reader.read_at(offset + done as u64, part)?;
         done += part.len();
         match from {
-            Dtype::F32 => values.extend(part.as_chunks().0.iter().map(|&b| T::from_f32(f32::from_le_bytes(b)))),
-            Dtype::F16 => values.extend(part.as_chunks().0.iter().map(|&b| T::from_f32(f16::from_le_bytes(b).to_f32()))),
-            _ => values.extend(part.as_chunks().0.iter().map(|&b| T::from_f32(bf16::from_le_bytes(b).to_f32()))),
+            Dtype::F32 => values.extend(
+                part.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| T::from_f32(f32::from_le_bytes(b))),
+            ),
+            Dtype::F16 => values.extend(
+                part.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| T::from_f32(f16::from_le_bytes(b).to_f32())),
+            ),
+            _ => values.extend(
+                part.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| T::from_f32(bf16::from_le_bytes(b).to_f32())),
+            ),
         }
     }
     Ok(values)
@@ -212,13 +279,12 @@ impl ModuleMapper for Loader<'_> {
             && got[1..].iter().product::<usize>() == needed[1];
         if *got != needed && !flattened {
             entry.used = true;
-            self.misshaped.push(format!("{key}: got {got:?}, needs {needed:?}"));
+            self.misshaped
+                .push(format!("{key}: got {got:?}, needs {needed:?}"));
             return param;
         }
         match self.archive.read(&key, needed, self.dtype) {
-            Ok(data) => {
-                Param::from_tensor(Tensor::from_data(data, (self.device, self.dtype)))
-            }
+            Ok(data) => Param::from_tensor(Tensor::from_data(data, (self.device, self.dtype))),
             Err(error) => {
                 self.failure.get_or_insert(error);
                 param
@@ -237,7 +303,13 @@ pub fn save(network: &Qwen, path: &Path, dtype: Dtype) -> Result<(), Error> {
             ("visual.patch_embed.proj.weight", config) => {
                 let vision = &config.vision;
                 let side = vision.patch_size;
-                vec![vision.hidden_size, vision.in_channels, vision.temporal_patch_size, side, side]
+                vec![
+                    vision.hidden_size,
+                    vision.in_channels,
+                    vision.temporal_patch_size,
+                    side,
+                    side,
+                ]
             }
             _ => tensor.0.clone(),
         };
@@ -271,28 +343,51 @@ impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let values = tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32 above");
+        let values = tensor
+            .into_data()
+            .convert::<f32>()
+            .try_into_vec()
+            .expect("converted to f32 above");
         self.tensors.insert(file_key(&self.path), (shape, values));
     }
 }
 
 /// Writes `(key, shape, values)` triples to `path` as safetensors in `dtype`, whole or not at all.
-pub fn write(path: &Path, dtype: Dtype, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<(), Error> {
+pub fn write(
+    path: &Path,
+    dtype: Dtype,
+    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+) -> Result<(), Error> {
     let width = if dtype == Dtype::F32 { 4 } else { 2 };
     let mut offset = 0;
     let infos = tensors.iter().map(|(key, shape, values)| {
         let start = offset;
         offset += values.len() * width;
-        (key.clone(), TensorInfo { dtype, shape: shape.clone(), data_offsets: (start, offset) })
+        (
+            key.clone(),
+            TensorInfo {
+                dtype,
+                shape: shape.clone(),
+                data_offsets: (start, offset),
+            },
+        )
     });
-    let format = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
-    let metadata = Metadata::new(Some(format), infos.collect()).map_err(|error| Error::bad("safetensors", error))?;
-    let mut header = serde_json::to_vec(&metadata).map_err(|error| Error::bad("safetensors", error))?;
+    let format = [("format".to_owned(), "pt".to_owned())]
+        .into_iter()
+        .collect();
+    let metadata = Metadata::new(Some(format), infos.collect())
+        .map_err(|error| Error::bad("safetensors", error))?;
+    let mut header =
+        serde_json::to_vec(&metadata).map_err(|error| Error::bad("safetensors", error))?;
     header.resize(header.len().next_multiple_of(8), b' ');
     let beside = path.with_extension("safetensors.tmp");
-    let io = |source| Error::Io { path: path.to_owned(), source };
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut out = BufWriter::new(File::create(&beside).map_err(io)?);
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+    out.write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(io)?;
     out.write_all(&header).map_err(io)?;
     for (_, _, values) in &tensors {
         for &value in values {

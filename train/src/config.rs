@@ -109,22 +109,58 @@ impl SftConfig {
     /// What cannot be meant is named.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let fault = |reason: String| Error::Config { path: path.to_owned(), reason };
+        let fault = |reason: String| Error::Config {
+            path: path.to_owned(),
+            reason,
+        };
         let config: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
         let training = &config.training;
         for (holds, reason) in [
-            (config.model.from.is_some() != config.model.scratch.is_some(), "model needs either `from` or `scratch`"),
-            (config.data.fraction > 0.0 && config.data.fraction <= 1.0, "data.fraction must be above 0 and at most 1"),
-            (training.num_train_epochs > 0.0, "training.num_train_epochs must be above 0"),
-            (training.train_batch_size > 0, "training.train_batch_size must be above 0"),
-            (training.gradient_accumulation_steps > 0, "training.gradient_accumulation_steps must be above 0"),
+            (
+                config.model.from.is_some() != config.model.scratch.is_some(),
+                "model needs either `from` or `scratch`",
+            ),
+            (
+                config.data.fraction > 0.0 && config.data.fraction <= 1.0,
+                "data.fraction must be above 0 and at most 1",
+            ),
+            (
+                training.num_train_epochs > 0.0,
+                "training.num_train_epochs must be above 0",
+            ),
+            (
+                training.train_batch_size > 0,
+                "training.train_batch_size must be above 0",
+            ),
+            (
+                training.gradient_accumulation_steps > 0,
+                "training.gradient_accumulation_steps must be above 0",
+            ),
             (training.workers > 0, "training.workers must be above 0"),
-            (training.learning_rate > 0.0, "training.learning_rate must be above 0"),
-            ((0.0..1.0).contains(&training.warmup_ratio), "training.warmup_ratio must be at least 0 and below 1"),
-            (training.max_grad_norm > 0.0, "training.max_grad_norm must be above 0"),
-            (!training.templates.is_empty(), "training.templates must name at least one order"),
-            (training.save_steps > 0 && training.logging_steps > 0, "training.save_steps and logging_steps must be above 0"),
-            (training.save_total_limit > 0, "training.save_total_limit must be above 0"),
+            (
+                training.learning_rate > 0.0,
+                "training.learning_rate must be above 0",
+            ),
+            (
+                (0.0..1.0).contains(&training.warmup_ratio),
+                "training.warmup_ratio must be at least 0 and below 1",
+            ),
+            (
+                training.max_grad_norm > 0.0,
+                "training.max_grad_norm must be above 0",
+            ),
+            (
+                !training.templates.is_empty(),
+                "training.templates must name at least one order",
+            ),
+            (
+                training.save_steps > 0 && training.logging_steps > 0,
+                "training.save_steps and logging_steps must be above 0",
+            ),
+            (
+                training.save_total_limit > 0,
+                "training.save_total_limit must be above 0",
+            ),
         ] {
             if !holds {
                 return Err(fault(reason.into()));

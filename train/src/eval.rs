@@ -86,21 +86,43 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
     }
     let begin = Instant::now();
     let bar = progress_bar(records.len());
-    let mut tally = Tally { confusion: Confusion::new(extractor.ontology()), answers: vec![], valid: 0, consistent: 0, types: 0 };
+    let mut tally = Tally {
+        confusion: Confusion::new(extractor.ontology()),
+        answers: vec![],
+        valid: 0,
+        consistent: 0,
+        types: 0,
+    };
     for batch in records.chunks(options.batch_size.max(1)) {
         let mut photos: HashMap<&str, RgbImage> = HashMap::new();
         for record in batch {
             if !photos.contains_key(record.img_id.as_str()) {
-                photos.insert(&record.img_id, photo(&options.images, record, options.blank_images)?);
+                photos.insert(
+                    &record.img_id,
+                    photo(&options.images, record, options.blank_images)?,
+                );
             }
         }
         let entities: Vec<String> = batch.iter().map(|record| record.h.name.join(" ")).collect();
         let mut questions = Vec::with_capacity(batch.len());
         for (record, entity) in batch.iter().zip(&entities) {
             let image = &photos[record.img_id.as_str()];
-            let bbox = region(record.t.pos, BoxFormat::Cxcywh, image.width(), image.height());
-            let fault = |error: vision::BoxError| Error::Record { image: record.img_id.clone(), reason: error.to_string() };
-            questions.push(Question { image, region: bbox.map_err(fault)?.pixels, text: &record.text, entity });
+            let bbox = region(
+                record.t.pos,
+                BoxFormat::Cxcywh,
+                image.width(),
+                image.height(),
+            );
+            let fault = |error: vision::BoxError| Error::Record {
+                image: record.img_id.clone(),
+                reason: error.to_string(),
+            };
+            questions.push(Question {
+                image,
+                region: bbox.map_err(fault)?.pixels,
+                text: &record.text,
+                entity,
+            });
         }
         let answers = extractor.extract(&questions);
         for ((record, question), answer) in batch.iter().zip(&questions).zip(answers) {
@@ -140,16 +162,34 @@ impl Tally {
         };
         if !self.confusion.count(&record.relation, said.as_deref()) {
             let reason = format!("the ontology has no relation {:?}", record.relation);
-            return Err(Error::Record { image: record.img_id.clone(), reason });
+            return Err(Error::Record {
+                image: record.img_id.clone(),
+                reason,
+            });
         }
-        self.answers.push(Answered { record: record.clone(), region, said, raw });
+        self.answers.push(Answered {
+            record: record.clone(),
+            region,
+            said,
+            raw,
+        });
         Ok(())
     }
 
     fn report(self, seconds: f64) -> EvalReport {
         let records = self.answers.len();
-        let share = |count: usize| if records == 0 { 0.0 } else { count as f64 / records as f64 };
-        let lengths: Vec<usize> = self.answers.iter().map(|answer| answer.raw.chars().count()).collect();
+        let share = |count: usize| {
+            if records == 0 {
+                0.0
+            } else {
+                count as f64 / records as f64
+            }
+        };
+        let lengths: Vec<usize> = self
+            .answers
+            .iter()
+            .map(|answer| answer.raw.chars().count())
+            .collect();
         EvalReport {
             records,
             scores: self.confusion.scores(),
@@ -166,7 +206,10 @@ impl Tally {
 
 /// Whether step 4 states the label's own types; `none` has none of its own and agrees with any two known types.
 fn types_agree(ontology: &proto::Ontology, trace: &proto::Trace) -> bool {
-    let known = |name: &Option<String>| name.as_ref().is_some_and(|name| ontology.types.iter().any(|kind| kind.name == *name));
+    let known = |name: &Option<String>| {
+        name.as_ref()
+            .is_some_and(|name| ontology.types.iter().any(|kind| kind.name == *name))
+    };
     let label = ontology.find(&trace.label);
     match label.map(|label| (&label.object_type, &label.entity_type)) {
         Some((Some(object), Some(entity))) => {
@@ -180,15 +223,21 @@ fn types_agree(ontology: &proto::Ontology, trace: &proto::Trace) -> bool {
 /// The photo of `record`, or a grey one of its size.
 fn photo(images: &Path, record: &Record, blank: bool) -> Result<RgbImage, Error> {
     let photo = read_photo(images, record)?;
-    Ok(if blank { RgbImage::from_pixel(photo.width(), photo.height(), Rgb([127; 3])) } else { photo })
+    Ok(if blank {
+        RgbImage::from_pixel(photo.width(), photo.height(), Rgb([127; 3]))
+    } else {
+        photo
+    })
 }
 
 /// Gives every record the text of another, in a fixed shuffle without fixed points.
 fn shuffle_texts(records: &mut [Record]) {
     let mut order: Vec<usize> = (0..records.len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-    let texts: Vec<(String, Vec<String>)> =
-        order.iter().map(|&index| (records[index].text.clone(), records[index].token.clone())).collect();
+    let texts: Vec<(String, Vec<String>)> = order
+        .iter()
+        .map(|&index| (records[index].text.clone(), records[index].token.clone()))
+        .collect();
     for (place, &index) in order.iter().enumerate() {
         let (text, token) = &texts[(place + 1) % texts.len()];
         records[index].text.clone_from(text);
@@ -197,7 +246,8 @@ fn shuffle_texts(records: &mut [Record]) {
 }
 
 fn progress_bar(records: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} records  {per_sec}  {eta_precise} left")
-        .expect("the template is constant");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} records  {per_sec}  {eta_precise} left")
+            .expect("the template is constant");
     ProgressBar::new(records as u64).with_style(style)
 }

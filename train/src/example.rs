@@ -42,23 +42,53 @@ impl Examples<'_> {
     /// # Errors
     /// An image that cannot be read, a box outside it, a record without a trace or with one that breaks the grammar.
     pub fn make(&self, record: &Record, template: Template) -> Result<Example, Error> {
-        let fault = |reason: String| Error::Record { image: record.img_id.clone(), reason };
+        let fault = |reason: String| Error::Record {
+            image: record.img_id.clone(),
+            reason,
+        };
         let photo = read_photo(self.images, record)?;
-        let bbox = region(record.t.pos, BoxFormat::Cxcywh, photo.width(), photo.height());
+        let bbox = region(
+            record.t.pos,
+            BoxFormat::Cxcywh,
+            photo.width(),
+            photo.height(),
+        );
         let bbox = bbox.map_err(|error| fault(error.to_string()))?;
         let processor = &self.checkpoint.processor;
-        let cut = |image| processor.patches(image).map_err(|error| fault(error.to_string()));
+        let cut = |image| {
+            processor
+                .patches(image)
+                .map_err(|error| fault(error.to_string()))
+        };
         let patches = vec![cut(&photo)?, cut(&crop(&photo, &bbox.pixels))?];
         let entity = record.h.name.join(" ");
-        let question = question_ids(self.checkpoint, template, self.ontology, &record.text, &entity)?;
-        let mut ids = self.checkpoint.prompt(&question, &Checkpoint::grids(&patches))?.ids;
+        let question = question_ids(
+            self.checkpoint,
+            template,
+            self.ontology,
+            &record.text,
+            &entity,
+        )?;
+        let mut ids = self
+            .checkpoint
+            .prompt(&question, &Checkpoint::grids(&patches))?
+            .ids;
         let response = ids.len();
-        let trace = record.trace.as_deref().ok_or_else(|| fault("has no trace to learn from".into()))?;
-        let answer = response_ids(&self.checkpoint.tokenizer, trace).map_err(|error| fault(error.to_string()))?;
+        let trace = record
+            .trace
+            .as_deref()
+            .ok_or_else(|| fault("has no trace to learn from".into()))?;
+        let answer = response_ids(&self.checkpoint.tokenizer, trace)
+            .map_err(|error| fault(error.to_string()))?;
         ids.extend(answer);
         ids.push(self.checkpoint.generation.eos_token_id[0]);
         let axes = Positions::new(&ids, &Checkpoint::grids(&patches), &self.checkpoint.config).axes;
-        Ok(Example { ids, axes, response, patches })
+        Ok(Example {
+            ids,
+            axes,
+            response,
+            patches,
+        })
     }
 }
 
@@ -67,6 +97,9 @@ pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Err
     let path = images.join(&record.img_id);
     let bytes = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
     let photo = decode(&bytes, &Limits::default());
-    let fault = |error: vision::Error| Error::Record { image: record.img_id.clone(), reason: error.to_string() };
+    let fault = |error: vision::Error| Error::Record {
+        image: record.img_id.clone(),
+        reason: error.to_string(),
+    };
     Ok(photo.map_err(fault)?.pixels)
 }

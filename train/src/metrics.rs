@@ -47,18 +47,33 @@ pub struct Scores {
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 fn harmonic(a: f64, b: f64) -> f64 {
-    if a + b == 0.0 { 0.0 } else { 2.0 * a * b / (a + b) }
+    if a + b == 0.0 {
+        0.0
+    } else {
+        2.0 * a * b / (a + b)
+    }
 }
 
 impl Confusion {
     /// Nothing counted yet.
     pub fn new(ontology: &Ontology) -> Self {
-        let labels: Vec<String> = ontology.labels.iter().map(|label| label.name.clone()).collect();
-        Self { counts: vec![vec![0; labels.len() + 1]; labels.len()], labels }
+        let labels: Vec<String> = ontology
+            .labels
+            .iter()
+            .map(|label| label.name.clone())
+            .collect();
+        Self {
+            counts: vec![vec![0; labels.len() + 1]; labels.len()],
+            labels,
+        }
     }
 
     /// Counts an answer; `None` is one that could not be read. Returns whether the ontology knows `gold`.
@@ -85,9 +100,21 @@ impl Confusion {
         let recall = ratio(hits, positives.iter().map(|&i| meant(i)).sum());
         let per_relation: BTreeMap<String, PerRelation> = (0..n)
             .map(|i| {
-                let (precision, recall) = (ratio(self.counts[i][i], said(i)), ratio(self.counts[i][i], meant(i)));
+                let (precision, recall) = (
+                    ratio(self.counts[i][i], said(i)),
+                    ratio(self.counts[i][i], meant(i)),
+                );
                 let f1 = harmonic(precision, recall);
-                (self.labels[i].clone(), PerRelation { precision, recall, f1, support: meant(i), predicted: said(i) })
+                (
+                    self.labels[i].clone(),
+                    PerRelation {
+                        precision,
+                        recall,
+                        f1,
+                        support: meant(i),
+                        predicted: said(i),
+                    },
+                )
             })
             .collect();
         let occurring: Vec<f64> = per_relation
@@ -95,15 +122,32 @@ impl Confusion {
             .filter(|(name, scores)| *name != NONE && scores.support > 0)
             .map(|(_, scores)| scores.f1)
             .collect();
-        let name = |j: usize| self.labels.get(j).map_or("(invalid)", String::as_str).to_owned();
-        let row = |i: usize| (0..=n).filter(|&j| self.counts[i][j] > 0).map(|j| (name(j), self.counts[i][j])).collect();
+        let name = |j: usize| {
+            self.labels
+                .get(j)
+                .map_or("(invalid)", String::as_str)
+                .to_owned()
+        };
+        let row = |i: usize| {
+            (0..=n)
+                .filter(|&j| self.counts[i][j] > 0)
+                .map(|j| (name(j), self.counts[i][j]))
+                .collect()
+        };
         Scores {
             accuracy: ratio(right, total),
             precision,
             recall,
             micro_f1: harmonic(precision, recall),
-            macro_f1: if occurring.is_empty() { 0.0 } else { occurring.iter().sum::<f64>() / occurring.len() as f64 },
-            confusion: (0..n).filter(|&i| meant(i) > 0).map(|i| (self.labels[i].clone(), row(i))).collect(),
+            macro_f1: if occurring.is_empty() {
+                0.0
+            } else {
+                occurring.iter().sum::<f64>() / occurring.len() as f64
+            },
+            confusion: (0..n)
+                .filter(|&i| meant(i) > 0)
+                .map(|i| (self.labels[i].clone(), row(i)))
+                .collect(),
             per_relation,
         }
     }

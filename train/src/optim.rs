@@ -17,7 +17,11 @@ pub struct Grads {
 impl Grads {
     /// Takes the gradients of `network` out of a backward pass.
     pub fn take(network: &Qwen, gradients: Gradients) -> Self {
-        let mut visitor = Taker { gradients, grads: Self::default(), path: vec![] };
+        let mut visitor = Taker {
+            gradients,
+            grads: Self::default(),
+            path: vec![],
+        };
         network.visit(&mut visitor);
         visitor.grads
     }
@@ -35,7 +39,10 @@ impl Grads {
 
     /// The Euclidean norm over all parameters.
     pub fn norm(&self) -> f64 {
-        let squares = self.by_key.values().map(|grad| f64::from(grad.clone().square().sum().into_scalar::<f32>()));
+        let squares = self
+            .by_key
+            .values()
+            .map(|grad| f64::from(grad.clone().square().sum().into_scalar::<f32>()));
         squares.sum::<f64>().sqrt()
     }
 }
@@ -58,7 +65,9 @@ impl ModuleVisitor for Taker {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad_remove(&mut self.gradients) {
             let count = grad.shape().num_elements();
-            self.grads.by_key.insert(self.path.join("."), grad.reshape([count]));
+            self.grads
+                .by_key
+                .insert(self.path.join("."), grad.reshape([count]));
         }
     }
 }
@@ -79,7 +88,12 @@ pub struct AdamWConfig {
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        }
     }
 }
 
@@ -94,12 +108,24 @@ pub struct AdamW {
 impl AdamW {
     /// An optimizer that has made no step.
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: 0, moments: BTreeMap::new() }
+        Self {
+            config,
+            steps: 0,
+            moments: BTreeMap::new(),
+        }
     }
 
     /// Goes on where [`AdamW::moments`] and [`AdamW::steps`] were taken.
-    pub fn resume(config: AdamWConfig, steps: u32, moments: BTreeMap<String, [Tensor<1>; 2]>) -> Self {
-        Self { config, steps, moments }
+    pub fn resume(
+        config: AdamWConfig,
+        steps: u32,
+        moments: BTreeMap<String, [Tensor<1>; 2]>,
+    ) -> Self {
+        Self {
+            config,
+            steps,
+            moments,
+        }
     }
 
     /// Mean and mean square of the gradients of every parameter.
@@ -115,12 +141,29 @@ impl AdamW {
     /// One step of `rate` against `grads` times `scale` (less than 1 where the norm is clipped).
     pub fn step(&mut self, network: Qwen, grads: Grads, rate: f64, scale: f64) -> Qwen {
         self.steps += 1;
-        network.map(&mut Stepper { optimizer: self, grads, rate, scale, path: vec![] })
+        network.map(&mut Stepper {
+            optimizer: self,
+            grads,
+            rate,
+            scale,
+            path: vec![],
+        })
     }
 
     /// The new value of one parameter.
-    fn update<const D: usize>(&mut self, key: &str, value: Tensor<D>, grad: Tensor<1>, rate: f64) -> Tensor<D> {
-        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay } = self.config;
+    fn update<const D: usize>(
+        &mut self,
+        key: &str,
+        value: Tensor<D>,
+        grad: Tensor<1>,
+        rate: f64,
+    ) -> Tensor<D> {
+        let AdamWConfig {
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay,
+        } = self.config;
         let shape = value.shape();
         let value = value.reshape([shape.num_elements()]);
         let [mean, square] = match self.moments.remove(key) {
@@ -128,11 +171,18 @@ impl AdamW {
                 mean * beta_1 + grad.clone() * (1.0 - beta_1),
                 square * beta_2 + grad.square() * (1.0 - beta_2),
             ],
-            None => [grad.clone() * (1.0 - beta_1), grad.square() * (1.0 - beta_2)],
+            None => [
+                grad.clone() * (1.0 - beta_1),
+                grad.square() * (1.0 - beta_2),
+            ],
         };
         let unbias = |beta: f32| 1.0 - f64::from(beta).powi(self.steps as i32);
         let ratio = mean.clone() / ((square.clone() / unbias(beta_2)).sqrt() + epsilon);
-        let decay = if D > 1 { 1.0 - rate * f64::from(weight_decay) } else { 1.0 };
+        let decay = if D > 1 {
+            1.0 - rate * f64::from(weight_decay)
+        } else {
+            1.0
+        };
         let value = value * decay - ratio * (rate / unbias(beta_1));
         self.moments.insert(key.to_owned(), [mean, square]);
         value.reshape(shape)
@@ -161,10 +211,17 @@ impl ModuleMapper for Stepper<'_> {
         let Some(grad) = self.grads.by_key.remove(&key) else {
             return param;
         };
-        let grad = if self.scale < 1.0 { grad * self.scale } else { grad };
+        let grad = if self.scale < 1.0 {
+            grad * self.scale
+        } else {
+            grad
+        };
         param.map(|value| {
             let value = value.without_autodiff();
-            self.optimizer.update(&key, value, grad, self.rate).autodiff().require_grad()
+            self.optimizer
+                .update(&key, value, grad, self.rate)
+                .autodiff()
+                .require_grad()
         })
     }
 }

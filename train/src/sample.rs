@@ -26,5 +26,9 @@ pub fn stratified(records: Vec<Record>, fraction: f64, seed: u64) -> Vec<Record>
             keep[index] = true;
         }
     }
-    records.into_iter().zip(keep).filter_map(|(record, keep)| keep.then_some(record)).collect()
+    records
+        .into_iter()
+        .zip(keep)
+        .filter_map(|(record, keep)| keep.then_some(record))
+        .collect()
 }

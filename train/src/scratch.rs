@@ -94,10 +94,12 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
         let text = serde_json::to_string_pretty(value).expect("JSON values always print");
         std::fs::write(out.join(name), text + "\n").map_err(Error::io(out.join(name)))
     };
-    tokenizer.save(out.join("tokenizer.json"), false).map_err(|error| Error::Config {
-        path: out.join("tokenizer.json"),
-        reason: error.to_string(),
-    })?;
+    tokenizer
+        .save(out.join("tokenizer.json"), false)
+        .map_err(|error| Error::Config {
+            path: out.join("tokenizer.json"),
+            reason: error.to_string(),
+        })?;
     let mut json = config.to_json();
     json["torch_dtype"] = "float32".into();
     json["initializer_range"] = json!(scratch.initializer_range);
@@ -139,12 +141,23 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
     )?;
     let path = out.join("chat_template.jinja");
     std::fs::write(&path, CHAT_TEMPLATE).map_err(Error::io(&path))?;
-    let network = Qwen::new(&config, &Init::normal(&Device::flex(), scratch.initializer_range, seed));
-    Ok(weights::save(&network, &out.join("model.safetensors"), Dtype::F32)?)
+    let network = Qwen::new(
+        &config,
+        &Init::normal(&Device::flex(), scratch.initializer_range, seed),
+    );
+    Ok(weights::save(
+        &network,
+        &out.join("model.safetensors"),
+        Dtype::F32,
+    )?)
 }
 
 fn config(scratch: &Scratch, tokenizer: &Tokenizer) -> Config {
-    let id = |token: &str| tokenizer.token_to_id(token).expect("added when it was learned");
+    let id = |token: &str| {
+        tokenizer
+            .token_to_id(token)
+            .expect("added when it was learned")
+    };
     let vision = &scratch.vision;
     Config {
         text: TextConfig {
@@ -193,7 +206,8 @@ fn learn_tokenizer(vocab_size: usize, texts: &[String]) -> Tokenizer {
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
                   "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "vocab": {}, "merges": []},
     });
-    let mut tokenizer = Tokenizer::from_bytes(empty.to_string()).expect("the empty tokenizer is well formed");
+    let mut tokenizer =
+        Tokenizer::from_bytes(empty.to_string()).expect("the empty tokenizer is well formed");
     let mut trainer: TrainerWrapper = BpeTrainer::builder()
         .vocab_size(vocab_size)
         .min_frequency(2)
@@ -201,8 +215,12 @@ fn learn_tokenizer(vocab_size: usize, texts: &[String]) -> Tokenizer {
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build()
         .into();
-    tokenizer.train(&mut trainer, texts.iter().map(String::as_str)).expect("training reads strings from memory");
+    tokenizer
+        .train(&mut trainer, texts.iter().map(String::as_str))
+        .expect("training reads strings from memory");
     let special = SPECIAL.map(|token| AddedToken::from(token, true));
-    tokenizer.add_special_tokens(special).expect("the special tokens are distinct");
+    tokenizer
+        .add_special_tokens(special)
+        .expect("the special tokens are distinct");
     tokenizer
 }

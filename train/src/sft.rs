@@ -70,7 +70,11 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let begin = Instant::now();
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let ontology = read_ontology(config)?;
-    let records = stratified(read_records(&config.data.train)?, config.data.fraction, config.training.seed);
+    let records = stratified(
+        read_records(&config.data.train)?,
+        config.data.fraction,
+        config.training.seed,
+    );
     let base = base_checkpoint(config, &ontology, &records)?;
     let device = device.clone().autodiff();
     let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
@@ -81,9 +85,15 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         }
         None => (0, AdamW::new(config.training.adamw)),
     };
-    checkpoint.network = checkpoint.network.map(&mut Freezer { prefixes: &config.training.freeze, path: vec![] });
+    checkpoint.network = checkpoint.network.map(&mut Freezer {
+        prefixes: &config.training.freeze,
+        path: vec![],
+    });
     let schedule = config.schedule_steps(records.len());
-    let last = config.training.max_steps.map_or(schedule, |most| most.min(schedule));
+    let last = config
+        .training
+        .max_steps
+        .map_or(schedule, |most| most.min(schedule));
     let mut log = metrics_log(&config.run_dir, first)?;
     let bar = progress_bar(last, first);
     let pools = worker_pools(config.training.workers);
@@ -91,12 +101,24 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
-            .map(|i| order.draw(step * config.records_per_step() + i, &config.training.templates))
+            .map(|i| {
+                order.draw(
+                    step * config.records_per_step() + i,
+                    &config.training.templates,
+                )
+            })
             .collect();
-        let examples = Examples { checkpoint: &checkpoint, ontology: &ontology, images: &config.data.images };
+        let examples = Examples {
+            checkpoint: &checkpoint,
+            ontology: &ontology,
+            images: &config.data.images,
+        };
         let (grads, sums) = gradients(&checkpoint.network, examples, &records, &batch, &pools)?;
         if !sums.loss.is_finite() {
-            return Err(Error::Diverged { step: step + 1, loss: sums.loss });
+            return Err(Error::Diverged {
+                step: step + 1,
+                loss: sums.loss,
+            });
         }
         // The loss is a mean over the step's response tokens, so the sums are divided once, here.
         let norm = grads.norm() / sums.tokens;
@@ -131,8 +153,16 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         }
     }
     bar.finish();
-    let path = config.run_dir.join(format!("checkpoint-{}", last.max(first)));
-    Ok(Summary { steps: last.max(first), loss, records: records.len(), checkpoint: path, seconds: begin.elapsed().as_secs_f64() })
+    let path = config
+        .run_dir
+        .join(format!("checkpoint-{}", last.max(first)));
+    Ok(Summary {
+        steps: last.max(first),
+        loss,
+        records: records.len(),
+        checkpoint: path,
+        seconds: begin.elapsed().as_secs_f64(),
+    })
 }
 
 /// The relations of the run.
@@ -141,18 +171,32 @@ fn read_ontology(config: &SftConfig) -> Result<Ontology, Error> {
         return Ok(Ontology::more().clone());
     };
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    Ontology::from_json(&text).map_err(|error| Error::Config { path: path.clone(), reason: error.to_string() })
+    Ontology::from_json(&text).map_err(|error| Error::Config {
+        path: path.clone(),
+        reason: error.to_string(),
+    })
 }
 
 /// The checkpoint the run starts from: the one named, or one made from nothing inside the run directory.
-fn base_checkpoint(config: &SftConfig, ontology: &Ontology, records: &[Record]) -> Result<PathBuf, Error> {
+fn base_checkpoint(
+    config: &SftConfig,
+    ontology: &Ontology,
+    records: &[Record],
+) -> Result<PathBuf, Error> {
     let Some(sizes) = &config.model.scratch else {
-        return Ok(config.model.from.clone().expect("checked when the configuration was read"));
+        return Ok(config
+            .model
+            .from
+            .clone()
+            .expect("checked when the configuration was read"));
     };
     let target = config.run_dir.join("base");
     if !target.exists() {
         let beside = config.run_dir.join("base.tmp");
-        let mut texts: Vec<String> = records.iter().filter_map(|record| record.trace.clone()).collect();
+        let mut texts: Vec<String> = records
+            .iter()
+            .filter_map(|record| record.trace.clone())
+            .collect();
         texts.extend(records.iter().map(|record| record.text.clone()));
         for template in [Template::Paper, Template::Prefix] {
             // The prompt's constant words are seen with every record: they deserve tokens of their own.
@@ -189,7 +233,12 @@ struct Draw {
 
 impl Order {
     fn new(records: usize, seed: u64) -> Self {
-        Self { records, seed, epoch: None, shuffled: vec![] }
+        Self {
+            records,
+            seed,
+            epoch: None,
+            shuffled: vec![],
+        }
     }
 
     fn draw(&mut self, index: usize, templates: &[Template]) -> Draw {
@@ -203,7 +252,10 @@ impl Order {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ index as u64);
         let template = templates[rng.random_range(0..templates.len())];
-        Draw { record: self.shuffled[index % self.records], template }
+        Draw {
+            record: self.shuffled[index % self.records],
+            template,
+        }
     }
 }
 
@@ -225,7 +277,12 @@ impl Sums {
 
 /// One pool of one thread a worker, so that the products inside a record do not spread over the others' cores.
 fn worker_pools(workers: usize) -> Vec<rayon::ThreadPool> {
-    let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+    let pool = |_| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .expect("a thread can be started")
+    };
     (0..workers).map(pool).collect()
 }
 
@@ -256,8 +313,13 @@ fn gradients(
     let results: Vec<Result<(Grads, Sums), Error>> = std::thread::scope(|scope| {
         let work = &work;
         let workers = pools.iter().enumerate();
-        let handles: Vec<_> = workers.map(|(worker, pool)| scope.spawn(move || pool.install(|| work(worker)))).collect();
-        handles.into_iter().map(|handle| handle.join().expect("a worker that panics ends the run")).collect()
+        let handles: Vec<_> = workers
+            .map(|(worker, pool)| scope.spawn(move || pool.install(|| work(worker))))
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().expect("a worker that panics ends the run"))
+            .collect()
     });
     let (mut grads, mut sums) = (Grads::default(), Sums::default());
     for result in results {
@@ -276,7 +338,10 @@ impl ModuleMapper for Replicator {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|value| {
             let tracked = value.is_require_grad();
-            value.without_autodiff().autodiff().set_require_grad(tracked)
+            value
+                .without_autodiff()
+                .autodiff()
+                .set_require_grad(tracked)
         })
     }
 }
@@ -298,8 +363,15 @@ impl ModuleMapper for Freezer<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let key = self.path.join(".");
-        let frozen = self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
-        if frozen { param.set_require_grad(false) } else { param }
+        let frozen = self
+            .prefixes
+            .iter()
+            .any(|prefix| key.starts_with(prefix.as_str()));
+        if frozen {
+            param.set_require_grad(false)
+        } else {
+            param
+        }
     }
 }
 
@@ -310,17 +382,26 @@ fn metrics_log(run_dir: &Path, step: usize) -> Result<File, Error> {
         Ok(file) => BufReader::new(file)
             .lines()
             .map_while(Result::ok)
-            .filter(|line| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step))
+            .filter(|line| {
+                serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step)
+            })
             .collect(),
         Err(_) => vec![],
     };
     let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, text).map_err(Error::io(&path))?;
-    OpenOptions::new().append(true).open(&path).map_err(Error::io(&path))
+    OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .map_err(Error::io(&path))
 }
 
 fn progress_bar(last: usize, first: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed_precise}, {eta_precise} left")
-        .expect("the template is constant");
-    ProgressBar::new(last as u64).with_style(style).with_position(first as u64)
+    let style = ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps  {msg}  {elapsed_precise}, {eta_precise} left",
+    )
+    .expect("the template is constant");
+    ProgressBar::new(last as u64)
+        .with_style(style)
+        .with_position(first as u64)
 }

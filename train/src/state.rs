@@ -40,8 +40,13 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     for entry in std::fs::read_dir(from).map_err(Error::io(from))? {
         let path = entry.map_err(Error::io(from))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_static = [".json", ".jinja", ".txt"].iter().any(|end| name.ends_with(end));
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let is_static = [".json", ".jinja", ".txt"]
+            .iter()
+            .any(|end| name.ends_with(end));
         if is_static && name != STATE && !name.ends_with(".safetensors.index.json") {
             std::fs::copy(&path, to.join(name)).map_err(Error::io(&path))?;
         }
@@ -50,7 +55,13 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Writes the checkpoint after `step` steps beside, renames it, and drops all but the newest `save_total_limit`.
-pub fn save(base: &Path, config: &SftConfig, step: usize, network: &Qwen, optimizer: &AdamW) -> Result<PathBuf, Error> {
+pub fn save(
+    base: &Path,
+    config: &SftConfig,
+    step: usize,
+    network: &Qwen,
+    optimizer: &AdamW,
+) -> Result<PathBuf, Error> {
     let target = config.run_dir.join(format!("checkpoint-{step}"));
     let beside = config.run_dir.join(format!("checkpoint-{step}.tmp"));
     if beside.exists() {
@@ -59,13 +70,23 @@ pub fn save(base: &Path, config: &SftConfig, step: usize, network: &Qwen, optimi
     copy_static(base, &beside)?;
     weights::save(network, &beside.join("model.safetensors"), Dtype::F32)?;
     let moments = optimizer.moments().iter().flat_map(|(key, pair)| {
-        ["mean", "square"].iter().zip(pair).map(move |(which, tensor)| {
-            let values = tensor.to_data().try_into_vec::<f32>().expect("moments are f32");
-            (format!("{which}.{key}"), vec![values.len()], values)
-        })
+        ["mean", "square"]
+            .iter()
+            .zip(pair)
+            .map(move |(which, tensor)| {
+                let values = tensor
+                    .to_data()
+                    .try_into_vec::<f32>()
+                    .expect("moments are f32");
+                (format!("{which}.{key}"), vec![values.len()], values)
+            })
     });
     weights::write(&beside.join(OPTIMIZER), Dtype::F32, moments.collect())?;
-    let state = State { step, optimizer_steps: optimizer.steps(), config: config.clone() };
+    let state = State {
+        step,
+        optimizer_steps: optimizer.steps(),
+        config: config.clone(),
+    };
     let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
     std::fs::write(beside.join(STATE), text).map_err(Error::io(beside.join(STATE)))?;
     if target.exists() {
@@ -84,11 +105,18 @@ pub fn save(base: &Path, config: &SftConfig, step: usize, network: &Qwen, optimi
 ///
 /// # Errors
 /// If it was made under another configuration: going on would be neither run.
-pub fn resume(config: &SftConfig, network: &Config, device: &Device) -> Result<Option<Resumed>, Error> {
+pub fn resume(
+    config: &SftConfig,
+    network: &Config,
+    device: &Device,
+) -> Result<Option<Resumed>, Error> {
     let Some((_, path)) = checkpoints(&config.run_dir)?.pop() else {
         return Ok(None);
     };
-    let fault = |reason: String| Error::Config { path: path.join(STATE), reason };
+    let fault = |reason: String| Error::Config {
+        path: path.join(STATE),
+        reason,
+    };
     let text = std::fs::read_to_string(path.join(STATE)).map_err(Error::io(path.join(STATE)))?;
     let state: State = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
     // Where a run stops early is no part of what it computes.
@@ -98,27 +126,50 @@ pub fn resume(config: &SftConfig, network: &Config, device: &Device) -> Result<O
         config
     };
     if essence(&state.config) != essence(config) {
-        return Err(fault("was made under another configuration; choose another run_dir or restore the old file".into()));
+        return Err(fault(
+            "was made under another configuration; choose another run_dir or restore the old file"
+                .into(),
+        ));
     }
     let files = Files::Dir(path.clone());
-    let network = weights::load(Qwen::new(network, &Init::lazy(device)), &files, DType::F32, device)?;
+    let network = weights::load(
+        Qwen::new(network, &Init::lazy(device)),
+        &files,
+        DType::F32,
+        device,
+    )?;
     let bytes = std::fs::read(path.join(OPTIMIZER)).map_err(Error::io(path.join(OPTIMIZER)))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(error.to_string()))?;
     let mut moments: BTreeMap<String, [Tensor<1>; 2]> = BTreeMap::new();
     let plain = device.clone().without_autodiff();
     let read = |name: &str| -> Result<Tensor<1>, Error> {
-        let tensor = tensors.tensor(name).map_err(|error| fault(error.to_string()))?;
-        let values: Vec<f32> = tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let tensor = tensors
+            .tensor(name)
+            .map_err(|error| fault(error.to_string()))?;
+        let values: Vec<f32> = tensor
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect();
         let shape = [values.len()];
         Ok(Tensor::from_data(TensorData::new(values, shape), &plain))
     };
     for name in tensors.names() {
         if let Some(key) = name.strip_prefix("mean.") {
-            moments.insert(key.to_owned(), [read(name)?, read(&format!("square.{key}"))?]);
+            moments.insert(
+                key.to_owned(),
+                [read(name)?, read(&format!("square.{key}"))?],
+            );
         }
     }
     let optimizer = AdamW::resume(config.training.adamw, state.optimizer_steps, moments);
-    Ok(Some(Resumed { step: state.step, network, optimizer }))
+    Ok(Some(Resumed {
+        step: state.step,
+        network,
+        optimizer,
+    }))
 }
 
 /// The finished checkpoints of a run, oldest first.
@@ -126,7 +177,9 @@ fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(run_dir).map_err(Error::io(run_dir))? {
         let path = entry.map_err(Error::io(run_dir))?.path();
-        let step = path.file_name().and_then(|name| name.to_str()?.strip_prefix("checkpoint-")?.parse().ok());
+        let step = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix("checkpoint-")?.parse().ok());
         if let Some(step) = step {
             found.push((step, path));
         }

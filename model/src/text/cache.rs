@@ -22,8 +22,15 @@ impl Cache {
     /// Room for `capacity` tokens.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
         let shape = [capacity, config.num_key_value_heads, config.head_dim()];
-        let layer = |_| Layer { keys: Tensor::zeros(shape, (device, dtype)), values: Tensor::zeros(shape, (device, dtype)) };
-        Self { layers: (0..config.num_hidden_layers).map(layer).collect(), len: 0, capacity }
+        let layer = |_| Layer {
+            keys: Tensor::zeros(shape, (device, dtype)),
+            values: Tensor::zeros(shape, (device, dtype)),
+        };
+        Self {
+            layers: (0..config.num_hidden_layers).map(layer).collect(),
+            len: 0,
+            capacity,
+        }
     }
 
     /// Tokens held.
@@ -45,15 +52,31 @@ impl Cache {
     ///
     /// # Panics
     /// If the rows do not fit.
-    pub fn append(&mut self, layer: usize, keys: Tensor<3>, values: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    pub fn append(
+        &mut self,
+        layer: usize,
+        keys: Tensor<3>,
+        values: Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let [n, heads, width] = keys.dims();
         let end = self.len + n;
-        assert!(end <= self.capacity, "the cache holds {} tokens, {end} were to be written", self.capacity);
+        assert!(
+            end <= self.capacity,
+            "the cache holds {} tokens, {end} were to be written",
+            self.capacity
+        );
         let slot = [self.len..end, 0..heads, 0..width];
         let layer = &mut self.layers[layer];
-        layer.keys.inplace(|buffer| buffer.slice_assign(slot.clone(), keys));
-        layer.values.inplace(|buffer| buffer.slice_assign(slot, values));
-        (layer.keys.clone().narrow(0, 0, end), layer.values.clone().narrow(0, 0, end))
+        layer
+            .keys
+            .inplace(|buffer| buffer.slice_assign(slot.clone(), keys));
+        layer
+            .values
+            .inplace(|buffer| buffer.slice_assign(slot, values));
+        (
+            layer.keys.clone().narrow(0, 0, end),
+            layer.values.clone().narrow(0, 0, end),
+        )
     }
 
     /// Counts `n` more tokens, after every layer has appended them.

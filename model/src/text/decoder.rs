@@ -30,8 +30,16 @@ pub struct Sequence {
 
 impl Rows {
     /// `sequences` gives the new tokens' positions and how many tokens the cache already holds, for every sequence.
-    pub fn new(sequences: &[(&[[u32; 3]], usize)], config: &TextConfig, dtype: DType, device: &Device) -> Self {
-        let all: Vec<[u32; 3]> = sequences.iter().flat_map(|(axes, _)| axes.iter().copied()).collect();
+    pub fn new(
+        sequences: &[(&[[u32; 3]], usize)],
+        config: &TextConfig,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let all: Vec<[u32; 3]> = sequences
+            .iter()
+            .flat_map(|(axes, _)| axes.iter().copied())
+            .collect();
         Self {
             rotation: Rotation::new(&angles(&all, config), config.head_dim() / 2, dtype, device),
             sequences: sequences
@@ -64,8 +72,12 @@ impl Decoder {
     /// A decoder of the sizes in `config`.
     pub fn new(config: &TextConfig, init: &Init) -> Self {
         Self {
-            embed_tokens: Embedding { weight: init.weight([config.vocab_size, config.hidden_size]) },
-            layers: (0..config.num_hidden_layers).map(|_| DecoderLayer::new(config, init)).collect(),
+            embed_tokens: Embedding {
+                weight: init.weight([config.vocab_size, config.hidden_size]),
+            },
+            layers: (0..config.num_hidden_layers)
+                .map(|_| DecoderLayer::new(config, init))
+                .collect(),
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
         }
     }
@@ -77,7 +89,10 @@ impl Decoder {
     pub fn embed(&self, ids: &[u32]) -> Tensor<2> {
         let weight = self.embed_tokens.weight.val();
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids.clone(), [ids.len()]), &weight.device());
+        let ids = Tensor::<1, Int>::from_data(
+            TensorData::new(ids.clone(), [ids.len()]),
+            &weight.device(),
+        );
         weight.select(0, ids)
     }
 

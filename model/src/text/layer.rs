@@ -39,7 +39,13 @@ impl SelfAttention {
     ///
     /// # Shapes
     /// - `x` and the result: `[n, d]`, sequences one after another
-    pub fn forward(&self, x: Tensor<2>, rows: &Rows, layer: usize, caches: &mut [&mut Cache]) -> Tensor<2> {
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: &Rows,
+        layer: usize,
+        caches: &mut [&mut Cache],
+    ) -> Tensor<2> {
         let n = x.dims()[0];
         let heads = |y: Tensor<2>| {
             let width = y.dims()[1];
@@ -59,7 +65,11 @@ impl SelfAttention {
             parts.push(attend(part(&q), keys, values, &sequence.visible));
             start += sequence.len;
         }
-        let y = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) };
+        let y = if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Tensor::cat(parts, 0)
+        };
         self.o_proj.forward(y)
     }
 }
@@ -86,8 +96,17 @@ impl DecoderLayer {
 
     /// # Shapes
     /// - `x` and the result: `[n, d]`
-    pub fn forward(&self, x: Tensor<2>, rows: &Rows, layer: usize, caches: &mut [&mut Cache]) -> Tensor<2> {
-        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rows, layer, caches);
+    pub fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: &Rows,
+        layer: usize,
+        caches: &mut [&mut Cache],
+    ) -> Tensor<2> {
+        let x = x.clone()
+            + self
+                .self_attn
+                .forward(self.input_layernorm.forward(x), rows, layer, caches);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
 }

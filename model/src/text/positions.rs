@@ -30,7 +30,9 @@ impl Positions {
                 next += 1;
                 continue;
             }
-            let grid = grids.next().expect("every run of image placeholders has a grid");
+            let grid = grids
+                .next()
+                .expect("every run of image placeholders has a grid");
             let (height, width) = ((grid.h / merge) as u32, (grid.w / merge) as u32);
             let tokens = grid.tokens(merge);
             let run = &ids[axes.len()..(axes.len() + tokens).min(ids.len())];
@@ -45,8 +47,14 @@ impl Positions {
             }
             next += height.max(width).max(grid.t as u32);
         }
-        assert!(grids.next().is_none(), "an image has no placeholders in the prompt");
-        Self { delta: i64::from(next) - ids.len() as i64, axes }
+        assert!(
+            grids.next().is_none(),
+            "an image has no placeholders in the prompt"
+        );
+        Self {
+            delta: i64::from(next) - ids.len() as i64,
+            axes,
+        }
     }
 }
 
@@ -56,6 +64,11 @@ pub fn angles(axes: &[[u32; 3]], config: &TextConfig) -> Vec<f32> {
     let [time, height, _] = config.mrope_section;
     let axis_of = |i: usize| usize::from(i >= time) + usize::from(i >= time + height);
     axes.iter()
-        .flat_map(|position| frequencies.iter().enumerate().map(move |(i, f)| position[axis_of(i)] as f32 * f))
+        .flat_map(|position| {
+            frequencies
+                .iter()
+                .enumerate()
+                .map(move |(i, f)| position[axis_of(i)] as f32 * f)
+        })
         .collect()
 }

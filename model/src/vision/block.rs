@@ -98,7 +98,10 @@ impl Merger {
         let width = config.hidden_size * unit;
         Self {
             ln_q: RmsNorm::new(config.hidden_size, EPS, init),
-            mlp: (Linear::new(width, width, true, init), Linear::new(width, config.out_hidden_size, true, init)),
+            mlp: (
+                Linear::new(width, width, true, init),
+                Linear::new(width, config.out_hidden_size, true, init),
+            ),
             unit,
         }
     }
@@ -108,7 +111,10 @@ impl Merger {
     /// - the result: `[p / m², out_hidden_size]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let [p, width] = x.dims();
-        let x = self.ln_q.forward(x).reshape([p / self.unit, width * self.unit]);
+        let x = self
+            .ln_q
+            .forward(x)
+            .reshape([p / self.unit, width * self.unit]);
         self.mlp.1.forward(gelu(self.mlp.0.forward(x)))
     }
 }

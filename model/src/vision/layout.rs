@@ -32,8 +32,13 @@ impl Layout {
         let unit = merge * merge;
         let half = config.hidden_size / config.num_heads / 2;
         let frequencies = inverse_frequencies(10_000.0, half);
-        let mut layout =
-            Self { order: vec![], restore: vec![], windows: vec![], frames: vec![], angles: vec![] };
+        let mut layout = Self {
+            order: vec![],
+            restore: vec![],
+            windows: vec![],
+            frames: vec![],
+            angles: vec![],
+        };
         let mut units = 0; // merged units before this frame
         let mut tower_units = Vec::new(); // processor unit at each tower place
         for grid in grids {
@@ -47,9 +52,16 @@ impl Layout {
                             for column in left..(left + side).min(width) {
                                 tower_units.push(units + row * width + column);
                                 for inner in 0..unit {
-                                    let (y, x) = (row * merge + inner / merge, column * merge + inner % merge);
-                                    layout.angles.extend(frequencies.iter().map(|f| y as f32 * f));
-                                    layout.angles.extend(frequencies.iter().map(|f| x as f32 * f));
+                                    let (y, x) = (
+                                        row * merge + inner / merge,
+                                        column * merge + inner % merge,
+                                    );
+                                    layout
+                                        .angles
+                                        .extend(frequencies.iter().map(|f| y as f32 * f));
+                                    layout
+                                        .angles
+                                        .extend(frequencies.iter().map(|f| x as f32 * f));
                                 }
                             }
                         }
@@ -60,7 +72,10 @@ impl Layout {
                 layout.frames.push(first_row..units * unit);
             }
         }
-        layout.order = tower_units.iter().flat_map(|&u| u * unit..(u + 1) * unit).collect();
+        layout.order = tower_units
+            .iter()
+            .flat_map(|&u| u * unit..(u + 1) * unit)
+            .collect();
         layout.restore = vec![0; tower_units.len()];
         for (place, &processor) in tower_units.iter().enumerate() {
             layout.restore[processor] = place;

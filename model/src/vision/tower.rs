@@ -33,8 +33,12 @@ impl VisionTower {
     /// A tower of the sizes in `config`.
     pub fn new(config: &VisionConfig, init: &Init) -> Self {
         Self {
-            patch_embed: PatchEmbed { proj: Linear::new(config.patch_values(), config.hidden_size, false, init) },
-            blocks: (0..config.depth).map(|_| VisionBlock::new(config, init)).collect(),
+            patch_embed: PatchEmbed {
+                proj: Linear::new(config.patch_values(), config.hidden_size, false, init),
+            },
+            blocks: (0..config.depth)
+                .map(|_| VisionBlock::new(config, init))
+                .collect(),
             merger: Merger::new(config, init),
             config: config.clone(),
         }
@@ -52,19 +56,44 @@ impl VisionTower {
         let (device, dtype, width) = (weight.device(), weight.dtype(), self.config.patch_values());
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let layout = Layout::new(&grids, &self.config);
-        let all: Vec<&[f32]> = images.iter().flat_map(|image| image.pixels.chunks(width)).collect();
-        assert_eq!(all.len(), layout.order.len(), "{} patch rows for grids of {}", all.len(), layout.order.len());
-        let pixels: Vec<f32> = layout.order.iter().flat_map(|&row| all[row].iter().copied()).collect();
+        let all: Vec<&[f32]> = images
+            .iter()
+            .flat_map(|image| image.pixels.chunks(width))
+            .collect();
+        assert_eq!(
+            all.len(),
+            layout.order.len(),
+            "{} patch rows for grids of {}",
+            all.len(),
+            layout.order.len()
+        );
+        let pixels: Vec<f32> = layout
+            .order
+            .iter()
+            .flat_map(|&row| all[row].iter().copied())
+            .collect();
         let pixels = TensorData::new(pixels, [layout.order.len(), width]);
-        let mut x = self.patch_embed.proj.forward(Tensor::<2>::from_data(pixels, (&device, DType::F32)).cast(dtype)); // [p, d]
+        let mut x = self
+            .patch_embed
+            .proj
+            .forward(Tensor::<2>::from_data(pixels, (&device, DType::F32)).cast(dtype)); // [p, d]
         let half = self.config.hidden_size / self.config.num_heads / 2;
         let rotation = Rotation::new(&layout.angles, half, DType::F32, &device); // the reference turns in f32
         for (index, block) in self.blocks.iter().enumerate() {
             let full = self.config.fullatt_block_indexes.contains(&index);
-            x = block.forward(x, &rotation, if full { &layout.frames } else { &layout.windows });
+            x = block.forward(
+                x,
+                &rotation,
+                if full {
+                    &layout.frames
+                } else {
+                    &layout.windows
+                },
+            );
         }
         let restore: Vec<i32> = layout.restore.iter().map(|&row| row as i32).collect();
-        let restore = Tensor::<1, Int>::from_data(TensorData::new(restore.clone(), [restore.len()]), &device);
+        let restore =
+            Tensor::<1, Int>::from_data(TensorData::new(restore.clone(), [restore.len()]), &device);
         self.merger.forward(x).select(0, restore)
     }
 }

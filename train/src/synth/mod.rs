@@ -36,11 +36,11 @@ pub struct SynthOptions {
     pub out: PathBuf,
     /// Chooses the corpus; the world is the same for every seed.
     pub seed: u64,
-    /// Pictures for training, each with about five records.
+    /// Records for training, about five a picture.
     pub train: usize,
-    /// Pictures for development.
+    /// Records for development.
     pub dev: usize,
-    /// Pictures for the test.
+    /// Records for the test.
     pub test: usize,
 }
 
@@ -106,12 +106,18 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
         (Split::Dev, options.dev),
         (Split::Test, options.test),
     ];
-    for (split, pictures) in splits {
+    for (split, count) in splits {
         let path = options.out.join(format!("{}.jsonl", split.name()));
         let file = File::create(&path).map_err(|source| write_error(&path, source))?;
         let mut lines = BufWriter::new(file);
-        for index in 0..pictures {
-            let sample = sample(options.seed, split, index)?;
+        let mut left = count;
+        for index in 0.. {
+            if left == 0 {
+                break;
+            }
+            let mut sample = sample(options.seed, split, index)?;
+            sample.records.truncate(left);
+            left -= sample.records.len();
             let picture = images.join(&sample.name);
             fs::write(&picture, &sample.jpeg).map_err(|source| write_error(&picture, source))?;
             for record in &sample.records {

@@ -1,0 +1,226 @@
+//! Supervised fine-tuning end to end on a toy: it learns, it repeats, and a run that was interrupted ends where an
+//! uninterrupted one does.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use model::checkpoint::Checkpoint;
+use model::{Extractor, Files, Options};
+use proto::{Ontology, Template};
+use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
+use train::eval::{self, EvalOptions};
+use train::optim::AdamWConfig;
+use train::scratch::{Scratch, ScratchVision};
+use train::sft::{self, Metrics};
+use train::synth::{SynthOptions, generate};
+
+/// A directory that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("more-r1-sft-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the temporary folder is writable");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn corpus(folder: &Path) -> PathBuf {
+    let out = folder.join("data");
+    generate(&SynthOptions {
+        out: out.clone(),
+        seed: 3,
+        train: 16,
+        dev: 1,
+        test: 4,
+    })
+    .expect("the corpus is written");
+    out
+}
+
+fn config(folder: &Path, run: &str) -> SftConfig {
+    SftConfig {
+        run_dir: folder.join(run),
+        model: ModelConfig {
+            from: None,
+            scratch: Some(Scratch {
+                vocab_size: 400,
+                hidden_size: 32,
+                intermediate_size: 48,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                num_key_value_heads: 1,
+                mrope_section: [2, 3, 3],
+                rope_theta: 10_000.0,
+                initializer_range: 0.02,
+                min_pixels: 3136,
+                max_pixels: 3136,
+                vision: ScratchVision {
+                    depth: 2,
+                    hidden_size: 16,
+                    intermediate_size: 24,
+                    num_heads: 2,
+                    fullatt_block_indexes: vec![1],
+                },
+            }),
+        },
+        data: DataConfig {
+            train: folder.join("data/train.jsonl"),
+            images: folder.join("data/images"),
+            ontology: None,
+            fraction: 1.0,
+        },
+        training: TrainingConfig {
+            num_train_epochs: 1.5,
+            train_batch_size: 2,
+            gradient_accumulation_steps: 2,
+            workers: 2,
+            learning_rate: 3e-3,
+            warmup_ratio: 0.2,
+            max_grad_norm: 1.0,
+            adamw: AdamWConfig::default(),
+            freeze: vec![],
+            templates: vec![Template::Prefix, Template::Paper],
+            seed: 5,
+            save_steps: 2,
+            save_total_limit: 2,
+            logging_steps: 1,
+            max_steps: None,
+        },
+    }
+}
+
+fn metrics(config: &SftConfig) -> Vec<Metrics> {
+    let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl"))
+        .expect("the run wrote metrics");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("our own lines"))
+        .collect()
+}
+
+#[test]
+fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
+    let folder = Folder::new("resume");
+    corpus(&folder.0);
+    let device = Device::flex();
+    let whole = config(&folder.0, "whole");
+    let done = sft::run(&whole, &device).expect("the run ends");
+    assert_eq!(done.steps, 6, "1.5 epochs of 16 records in steps of 4");
+
+    let mut cut = config(&folder.0, "cut");
+    cut.training.max_steps = Some(3);
+    sft::run(&cut, &device).expect("the first part ends");
+    // What a kill may leave: a checkpoint half written, and a metric line behind the last checkpoint.
+    std::fs::create_dir_all(cut.run_dir.join("checkpoint-4.tmp")).expect("writable");
+    std::fs::write(
+        cut.run_dir.join("checkpoint-4.tmp/model.safetensors"),
+        b"half",
+    )
+    .expect("writable");
+    let log = cut.run_dir.join("metrics.jsonl");
+    let mut text = std::fs::read_to_string(&log).expect("written");
+    text.push_str(
+        &text
+            .lines()
+            .last()
+            .expect("a line")
+            .replace("\"step\":3", "\"step\":4"),
+    );
+    text.push_str("\n{\"step\":5,");
+    std::fs::write(&log, text).expect("writable");
+    cut.training.max_steps = None;
+    sft::run(&cut, &device).expect("the second part ends");
+
+    let essence = |config: &SftConfig| {
+        metrics(config)
+            .iter()
+            .map(|m| (m.step, m.loss, m.learning_rate, m.grad_norm))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(essence(&whole), essence(&cut), "every loss, bit for bit");
+    for file in ["model.safetensors", "optimizer.bin"] {
+        let read = |config: &SftConfig| {
+            std::fs::read(config.run_dir.join("checkpoint-6").join(file)).expect("saved")
+        };
+        assert!(read(&whole) == read(&cut), "{file} differs");
+    }
+    let losses: Vec<f64> = metrics(&whole).iter().map(|m| m.loss).collect();
+    assert!(losses[5] < losses[0] - 0.2, "it learns: {losses:?}");
+    assert!(
+        !whole.run_dir.join("checkpoint-2").exists(),
+        "only the newest two are kept"
+    );
+}
+
+#[test]
+fn another_configuration_does_not_go_on_with_the_run() {
+    let folder = Folder::new("config");
+    corpus(&folder.0);
+    let mut config = config(&folder.0, "run");
+    config.training.max_steps = Some(1);
+    sft::run(&config, &Device::flex()).expect("the run ends");
+    config.training.learning_rate = 1e-3;
+    let error = sft::run(&config, &Device::flex()).expect_err("the recipe has changed");
+    assert!(
+        error.to_string().contains("another configuration"),
+        "{error}"
+    );
+}
+
+#[test]
+fn frozen_parts_keep_their_values_and_the_rest_learns() {
+    let folder = Folder::new("freeze");
+    corpus(&folder.0);
+    let mut config = config(&folder.0, "run");
+    config.training.max_steps = Some(2);
+    config.training.freeze = vec!["visual".into()];
+    sft::run(&config, &Device::flex()).expect("the run ends");
+    let open = |name: &str| {
+        let files = Files::Dir(config.run_dir.join(name));
+        let checkpoint =
+            Checkpoint::open(&files, DType::F32, &Device::flex()).expect("a whole checkpoint");
+        model::weights::parameters(&checkpoint.network)
+    };
+    let (before, after) = (open("base"), open("checkpoint-2"));
+    for (key, value) in &before {
+        let same = value == &after[key];
+        assert_eq!(same, key.starts_with("visual."), "{key}");
+    }
+}
+
+#[test]
+fn an_untrained_model_already_follows_the_grammar() {
+    let folder = Folder::new("eval");
+    let data = corpus(&folder.0);
+    let mut config = config(&folder.0, "run");
+    config.training.max_steps = Some(1);
+    let summary = sft::run(&config, &Device::flex()).expect("the run ends");
+    let options = Options {
+        max_new_tokens: 2048,
+        ..Options::default()
+    };
+    let files = Files::Dir(summary.checkpoint);
+    let extractor =
+        Extractor::open("toy", &files, Ontology::more().clone(), options).expect("opens");
+    let options = EvalOptions {
+        data: data.join("test.jsonl"),
+        images: data.join("images"),
+        limit: Some(3),
+        blank_images: true,
+        shuffle_text: true,
+        batch_size: 2,
+    };
+    let report = eval::run(&extractor, &options).expect("every record is answered");
+    assert_eq!(report.records, 3);
+    assert!(
+        (report.valid_traces - 1.0).abs() < 1e-9,
+        "the grammar is forced: {:?}",
+        report.answers
+    );
+}
