@@ -221,7 +221,7 @@ impl Extractor {
                     image_rows: Some(rows.clone().narrow(0, first - count, count)),
                     sampling: Sampling::default(),
                     max_new_tokens: self.options.max_new_tokens,
-                    guide: SixSteps::new(Arc::clone(&self.script)),
+                    guide: SixSteps::new(Arc::clone(&self.script), self.options.max_new_tokens),
                 }
             })
             .collect();

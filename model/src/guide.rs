@@ -83,15 +83,27 @@ pub struct SixSteps {
     segment: usize,
     /// Tokens said in the current segment.
     said: Vec<u32>,
+    /// Tokens a free text may have.
+    room: usize,
 }
 
 impl SixSteps {
-    /// At the beginning of `script`.
-    pub fn new(script: Arc<Script>) -> Self {
+    /// At the beginning of `script`. Free texts are kept so short that the whole answer fits into `max_new_tokens`.
+    pub fn new(script: Arc<Script>, max_new_tokens: usize) -> Self {
+        let (mut fixed, mut free) = (0, 0);
+        for segment in &script.segments {
+            match segment {
+                Tokens::Forced(ids) => fixed += ids.len(),
+                Tokens::Label(labels) => fixed += labels.iter().map(Vec::len).max().unwrap_or(0),
+                Tokens::Free => free += 1,
+            }
+        }
+        let room = max_new_tokens.saturating_sub(fixed) / free;
         Self {
             script,
             segment: 0,
             said: vec![],
+            room: room.clamp(1, MAX_STEP_TOKENS),
         }
     }
 
@@ -133,7 +145,7 @@ impl Guide for SixSteps {
                 self.segment += 1;
                 Next::Continue(self.forced(1))
             }
-            Tokens::Free if self.said.len() >= MAX_STEP_TOKENS => {
+            Tokens::Free if self.said.len() >= self.room => {
                 self.segment += 1;
                 Next::Instead(self.forced(0))
             }

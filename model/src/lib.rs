@@ -18,6 +18,7 @@ pub mod norm;
 pub mod qwen;
 pub mod rope;
 pub mod sampling;
+pub mod save;
 pub mod template;
 pub mod text;
 pub mod tokenizer;

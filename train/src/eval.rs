@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use indicatif::{ProgressBar, ProgressStyle};
 use model::{Extractor, Question};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -13,10 +12,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use vision::{BoxFormat, PixelBox, region};
 
-use crate::Error;
 use crate::data::{Record, read_records};
 use crate::example::read_photo;
 use crate::metrics::{Confusion, Scores};
+use crate::{Error, progress};
 
 /// What to evaluate on.
 #[derive(Clone, Debug)]
@@ -85,7 +84,7 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
         shuffle_texts(&mut records);
     }
     let begin = Instant::now();
-    let bar = progress_bar(records.len());
+    let bar = progress::bar(records.len(), "records");
     let mut tally = Tally {
         confusion: Confusion::new(extractor.ontology()),
         answers: vec![],
@@ -243,11 +242,4 @@ fn shuffle_texts(records: &mut [Record]) {
         records[index].text.clone_from(text);
         records[index].token.clone_from(token);
     }
-}
-
-fn progress_bar(records: usize) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} records  {per_sec}  {eta_precise} left")
-            .expect("the template is constant");
-    ProgressBar::new(records as u64).with_style(style)
 }

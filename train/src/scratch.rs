@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use model::config::{TextConfig, VisionConfig};
 use model::init::Init;
-use model::{Config, Qwen, weights};
+use model::{Config, Qwen, save};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
         &config,
         &Init::normal(&Device::flex(), scratch.initializer_range, seed),
     );
-    Ok(weights::save(
+    Ok(save::save(
         &network,
         &out.join("model.safetensors"),
         Dtype::F32,

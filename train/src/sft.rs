@@ -1,51 +1,25 @@
 //! Stage 1: supervised fine-tuning on gold traces. Reads top to bottom; evaluates nothing but its own loss.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
-use indicatif::{ProgressBar, ProgressStyle};
 use model::checkpoint::Checkpoint;
 use model::{Files, Qwen};
 use proto::{Ontology, Template};
-use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::SftConfig;
 use crate::data::{Record, read_records};
 use crate::example::Examples;
+use crate::log::Metrics;
 use crate::loss::response_loss;
 use crate::optim::{AdamW, Grads};
+use crate::order::{Draw, Order};
 use crate::sample::stratified;
-use crate::{Error, scratch, state};
-
-/// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// Optimizer steps done.
-    pub step: usize,
-    /// Passes over the records.
-    pub epoch: f64,
-    /// Nats a response token, over the steps since the last line.
-    pub loss: f64,
-    /// Rate of this step.
-    pub learning_rate: f64,
-    /// Norm of this step's gradient before clipping.
-    pub grad_norm: f64,
-    /// Records a second since the run (or its resumption) began.
-    #[serde(rename = "samples/s")]
-    pub samples_per_second: f64,
-    /// Response tokens a second, likewise.
-    #[serde(rename = "tokens/s")]
-    pub tokens_per_second: f64,
-    /// Seconds since the run (or its resumption) began.
-    pub elapsed: f64,
-}
+use crate::{Error, log, progress, scratch, state};
 
 /// What a run ends with.
 #[derive(Clone, Debug, Serialize)]
@@ -94,8 +68,8 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         .training
         .max_steps
         .map_or(schedule, |most| most.min(schedule));
-    let mut log = metrics_log(&config.run_dir, first)?;
-    let bar = progress_bar(last, first);
+    let mut log = log::open(&config.run_dir, first)?;
+    let bar = progress::bar(last, "steps").with_position(first as u64);
     let pools = worker_pools(config.training.workers);
     let mut order = Order::new(records.len(), config.training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
@@ -216,49 +190,6 @@ fn base_checkpoint(
     Ok(target)
 }
 
-/// Which record comes when: a fresh shuffle every epoch, a function of seed and index alone.
-struct Order {
-    records: usize,
-    seed: u64,
-    epoch: Option<usize>,
-    shuffled: Vec<usize>,
-}
-
-/// One record of a batch and how it is asked.
-#[derive(Clone, Copy)]
-struct Draw {
-    record: usize,
-    template: Template,
-}
-
-impl Order {
-    fn new(records: usize, seed: u64) -> Self {
-        Self {
-            records,
-            seed,
-            epoch: None,
-            shuffled: vec![],
-        }
-    }
-
-    fn draw(&mut self, index: usize, templates: &[Template]) -> Draw {
-        let epoch = index / self.records;
-        if self.epoch != Some(epoch) {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(epoch as u64 + 1);
-            self.shuffled = (0..self.records).collect();
-            self.shuffled.shuffle(&mut rng);
-            self.epoch = Some(epoch);
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ index as u64);
-        let template = templates[rng.random_range(0..templates.len())];
-        Draw {
-            record: self.shuffled[index % self.records],
-            template,
-        }
-    }
-}
-
 /// Sums over the records of a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -373,35 +304,4 @@ impl ModuleMapper for Freezer<'_> {
             param
         }
     }
-}
-
-/// Opens `metrics.jsonl` for appending, without the lines behind `step` (a killed run may have written some).
-fn metrics_log(run_dir: &Path, step: usize) -> Result<File, Error> {
-    let path = run_dir.join("metrics.jsonl");
-    let kept: Vec<String> = match File::open(&path) {
-        Ok(file) => BufReader::new(file)
-            .lines()
-            .map_while(Result::ok)
-            .filter(|line| {
-                serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step)
-            })
-            .collect(),
-        Err(_) => vec![],
-    };
-    let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
-    std::fs::write(&path, text).map_err(Error::io(&path))?;
-    OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .map_err(Error::io(&path))
-}
-
-fn progress_bar(last: usize, first: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} steps  {msg}  {elapsed_precise}, {eta_precise} left",
-    )
-    .expect("the template is constant");
-    ProgressBar::new(last as u64)
-        .with_style(style)
-        .with_position(first as u64)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use model::save::{save as save_weights, write as write_tensors};
 use model::{Config, Files, Qwen, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ pub fn save(
         std::fs::remove_dir_all(&beside).map_err(Error::io(&beside))?;
     }
     copy_static(base, &beside)?;
-    weights::save(network, &beside.join("model.safetensors"), Dtype::F32)?;
+    save_weights(network, &beside.join("model.safetensors"), Dtype::F32)?;
     let moments = optimizer.moments().iter().flat_map(|(key, pair)| {
         ["mean", "square"]
             .iter()
@@ -81,7 +82,7 @@ pub fn save(
                 (format!("{which}.{key}"), vec![values.len()], values)
             })
     });
-    weights::write(&beside.join(OPTIMIZER), Dtype::F32, moments.collect())?;
+    write_tensors(&beside.join(OPTIMIZER), Dtype::F32, moments.collect())?;
     let state = State {
         step,
         optimizer_steps: optimizer.steps(),

@@ -9,9 +9,10 @@ use model::{Extractor, Files, Options};
 use proto::{Ontology, Template};
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::eval::{self, EvalOptions};
+use train::log::Metrics;
 use train::optim::AdamWConfig;
 use train::scratch::{Scratch, ScratchVision};
-use train::sft::{self, Metrics};
+use train::sft;
 use train::synth::{SynthOptions, generate};
 
 /// A directory that goes with the test.
@@ -185,7 +186,7 @@ fn frozen_parts_keep_their_values_and_the_rest_learns() {
         let files = Files::Dir(config.run_dir.join(name));
         let checkpoint =
             Checkpoint::open(&files, DType::F32, &Device::flex()).expect("a whole checkpoint");
-        model::weights::parameters(&checkpoint.network)
+        model::save::parameters(&checkpoint.network)
     };
     let (before, after) = (open("base"), open("checkpoint-2"));
     for (key, value) in &before {
@@ -201,13 +202,9 @@ fn an_untrained_model_already_follows_the_grammar() {
     let mut config = config(&folder.0, "run");
     config.training.max_steps = Some(1);
     let summary = sft::run(&config, &Device::flex()).expect("the run ends");
-    let options = Options {
-        max_new_tokens: 2048,
-        ..Options::default()
-    };
     let files = Files::Dir(summary.checkpoint);
-    let extractor =
-        Extractor::open("toy", &files, Ontology::more().clone(), options).expect("opens");
+    let extractor = Extractor::open("toy", &files, Ontology::more().clone(), Options::default())
+        .expect("opens");
     let options = EvalOptions {
         data: data.join("test.jsonl"),
         images: data.join("images"),

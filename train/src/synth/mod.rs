@@ -27,6 +27,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Head, Record, Tail};
+use crate::progress;
 pub use summary::{SplitSummary, Summary};
 
 /// What to generate.
@@ -106,6 +107,7 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
         (Split::Dev, options.dev),
         (Split::Test, options.test),
     ];
+    let bar = progress::bar(options.train + options.dev + options.test, "records");
     for (split, count) in splits {
         let path = options.out.join(format!("{}.jsonl", split.name()));
         let file = File::create(&path).map_err(|source| write_error(&path, source))?;
@@ -118,6 +120,7 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
             let mut sample = sample(options.seed, split, index)?;
             sample.records.truncate(left);
             left -= sample.records.len();
+            bar.inc(sample.records.len() as u64);
             let picture = images.join(&sample.name);
             fs::write(&picture, &sample.jpeg).map_err(|source| write_error(&picture, source))?;
             for record in &sample.records {
@@ -128,6 +131,7 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
         }
         lines.flush().map_err(|source| write_error(&path, source))?;
     }
+    bar.finish();
     let path = options.out.join("ontology.json");
     let ontology = serde_json::to_string_pretty(proto::Ontology::more())?;
     fs::write(&path, ontology + "\n").map_err(|source| write_error(&path, source))?;

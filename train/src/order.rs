@@ -1,0 +1,89 @@
+//! The order in which a run sees its records. A function of seed and index alone, so that a resumed run goes on exactly.
+
+use proto::Template;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Which record comes when: a fresh shuffle every epoch, a function of seed and index alone.
+#[derive(Debug)]
+pub struct Order {
+    records: usize,
+    seed: u64,
+    epoch: Option<usize>,
+    shuffled: Vec<usize>,
+}
+
+/// One record of a batch and how it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Index of the record.
+    pub record: usize,
+    /// The order of its prompt.
+    pub template: Template,
+}
+
+impl Order {
+    /// An order over `records` records.
+    pub fn new(records: usize, seed: u64) -> Self {
+        Self {
+            records,
+            seed,
+            epoch: None,
+            shuffled: vec![],
+        }
+    }
+
+    /// What the run sees as its `index`-th example, asked in one of `templates`.
+    pub fn draw(&mut self, index: usize, templates: &[Template]) -> Draw {
+        let epoch = index / self.records;
+        if self.epoch != Some(epoch) {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(epoch as u64 + 1);
+            self.shuffled = (0..self.records).collect();
+            self.shuffled.shuffle(&mut rng);
+            self.epoch = Some(epoch);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ index as u64);
+        let template = templates[rng.random_range(0..templates.len())];
+        Draw {
+            record: self.shuffled[index % self.records],
+            template,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_sees_every_record_once_in_another_order() {
+        let epoch = |order: &mut Order, epoch: usize| -> Vec<usize> {
+            (0..50)
+                .map(|i| order.draw(epoch * 50 + i, &[Template::Prefix]).record)
+                .collect()
+        };
+        let mut order = Order::new(50, 3);
+        let (first, second) = (epoch(&mut order, 0), epoch(&mut order, 1));
+        assert_ne!(first, second);
+        for mut seen in [first.clone(), second] {
+            seen.sort_unstable();
+            assert_eq!(seen, (0..50).collect::<Vec<_>>());
+        }
+        assert_eq!(
+            epoch(&mut Order::new(50, 3), 0),
+            first,
+            "the same seed gives the same order"
+        );
+        assert_ne!(epoch(&mut Order::new(50, 4), 0), first);
+    }
+
+    #[test]
+    fn a_draw_does_not_depend_on_the_draws_before() {
+        let templates = [Template::Prefix, Template::Paper];
+        let mut order = Order::new(7, 1);
+        let all: Vec<Draw> = (0..30).map(|i| order.draw(i, &templates)).collect();
+        assert_eq!(Order::new(7, 1).draw(23, &templates), all[23]);
+    }
+}
