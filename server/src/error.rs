@@ -179,17 +179,7 @@ impl ApiError {
             Self::Field(error) => Some(error.field()),
             Self::JsonSyntax { field, .. } => field.as_deref(),
             Self::PromptTooLong { field, .. } => Some(field),
-            Self::NotFound
-            | Self::MethodNotAllowed { .. }
-            | Self::UnsupportedMediaType { .. }
-            | Self::BodyTooLarge { .. }
-            | Self::BodyTooSlow { .. }
-            | Self::BodyBroken { .. }
-            | Self::NotAnObject
-            | Self::NotReady
-            | Self::ShuttingDown
-            | Self::Overloaded { .. }
-            | Self::Internal(_) => None,
+            _ => None,
         }
     }
 

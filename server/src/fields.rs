@@ -150,7 +150,7 @@ mod tests {
     fn asked(text: &str, entity: &str) -> Result<Asked, FieldError> {
         let limits = TextLimits {
             text: 20,
-            entity: 10,
+            entity: 12,
         };
         let (text, entity) = (text.to_owned(), entity.to_owned());
         Asked {
@@ -240,7 +240,7 @@ mod tests {
         ));
         assert!(asked(&"ä".repeat(20), "ä").is_ok());
         assert!(matches!(
-            asked(&"ä".repeat(20), &"ä".repeat(11)),
+            asked(&"ä".repeat(20), &"ä".repeat(13)),
             Err(FieldError::TooLong {
                 field: "entity",
                 ..

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
 use model::{Extractor, Files, Options};
 use proto::Ontology;
 use vision::Limits;
 
 use crate::app::RequestLimits;
-use crate::args::{DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
+use crate::args::{DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
 use crate::fields::TextLimits;
 use crate::mini;
 
@@ -83,6 +83,34 @@ pub fn files(model: Option<&Path>) -> Result<(String, Files), UsageError> {
     ))
 }
 
+/// The device of `--device`.
+///
+/// # Errors
+/// When there is no such device, or this build cannot use it.
+pub fn device(name: DeviceName) -> Result<Device, UsageError> {
+    match name {
+        DeviceName::Cpu => Ok(Device::flex()),
+        DeviceName::Cuda => cuda(),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, UsageError> {
+    use burn::tensor::DeviceType;
+    // Listing is safe without a driver; making the device first would panic there.
+    if Device::enumerate(DeviceType::Cuda).is_empty() {
+        return Err(UsageError("--device cuda: no NVIDIA GPU here".to_owned()));
+    }
+    Ok(Device::cuda(0))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device, UsageError> {
+    Err(UsageError(
+        "--device cuda: this build has no CUDA; build with --features cuda".to_owned(),
+    ))
+}
+
 impl ModelSettings {
     /// Resolves the flags.
     ///
@@ -91,6 +119,7 @@ impl ModelSettings {
     pub fn resolve(args: &ModelArgs) -> Result<Self, UsageError> {
         let (id, files) = files(args.model.as_deref())?;
         let options = Options {
+            device: device(args.device)?,
             dtype: match args.dtype {
                 DtypeName::F32 => DType::F32,
                 DtypeName::F16 => DType::F16,

@@ -10,6 +10,7 @@ use proto::{Ontology, Template};
 use vision::{BoxFormat, Limits, Patches, crop, decode, region};
 
 use crate::Error;
+use crate::config::Emphasis;
 use crate::data::Record;
 
 /// A training example.
@@ -21,6 +22,8 @@ pub struct Example {
     pub axes: Vec<[u32; 3]>,
     /// The first token of the response.
     pub response: usize,
+    /// How much each token of the response counts.
+    pub weights: Vec<f32>,
     /// The photo and the crop.
     pub patches: Vec<Patches>,
 }
@@ -34,6 +37,8 @@ pub struct Examples<'a> {
     pub ontology: &'a Ontology,
     /// Where the images lie.
     pub images: &'a Path,
+    /// Which tokens count more.
+    pub emphasis: Option<&'a Emphasis>,
 }
 
 impl Examples<'_> {
@@ -82,13 +87,32 @@ impl Examples<'_> {
             .map_err(|error| fault(error.to_string()))?;
         ids.extend(answer);
         ids.push(self.checkpoint.generation.eos_token_id[0]);
+        let weights = self.weights(&ids[response..]);
         let axes = Positions::new(&ids, &Checkpoint::grids(&patches), &self.checkpoint.config).axes;
         Ok(Example {
             ids,
             axes,
             response,
+            weights,
             patches,
         })
+    }
+
+    /// How much each of the response's `ids` counts.
+    fn weights(&self, ids: &[u32]) -> Vec<f32> {
+        let mut weights = vec![1.0; ids.len()];
+        let Some(emphasis) = self.emphasis else {
+            return weights;
+        };
+        for phrase in &emphasis.phrases {
+            let phrase = self.checkpoint.tokenizer.encode(phrase);
+            for (start, tokens) in ids.windows(phrase.len().max(1)).enumerate() {
+                if tokens == phrase {
+                    weights[start..start + phrase.len()].fill(emphasis.weight);
+                }
+            }
+        }
+        weights
     }
 }
 

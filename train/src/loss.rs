@@ -7,7 +7,7 @@ use crate::example::Example;
 use model::{Qwen, Span};
 use vision::Patches;
 
-/// The summed loss of an example's response tokens, each predicted from all before it.
+/// The summed loss of an example's response tokens, each predicted from all before it and counted by its weight.
 ///
 /// # Shapes
 /// - the result: `[1]`, in nats
@@ -30,5 +30,7 @@ pub fn response_loss(network: &Qwen, example: &Example) -> Tensor<1> {
         .collect();
     let targets =
         Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &scores.device());
-    scores.gather(1, targets).sum().neg()
+    let weights = TensorData::new(example.weights.clone(), [count, 1]);
+    let weights = Tensor::<2>::from_data(weights, &scores.device().without_autodiff());
+    (scores.gather(1, targets) * weights).sum().neg()
 }

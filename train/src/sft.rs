@@ -86,6 +86,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             checkpoint: &checkpoint,
             ontology: &ontology,
             images: &config.data.images,
+            emphasis: config.training.emphasis.as_ref(),
         };
         let (grads, sums) = gradients(&checkpoint.network, examples, &records, &batch, &pools)?;
         if !sums.loss.is_finite() {
@@ -234,7 +235,7 @@ fn gradients(
             let loss = response_loss(network, &example);
             sums.add(&Sums {
                 loss: f64::from(loss.clone().into_scalar::<f32>()),
-                tokens: (example.ids.len() - example.response) as f64,
+                tokens: example.weights.iter().copied().map(f64::from).sum(),
                 records: 1.0,
             });
             grads.add(Grads::take(network, loss.backward()));

@@ -88,6 +88,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             adamw: AdamWConfig::default(),
             freeze: vec![],
             templates: vec![Template::Prefix, Template::Paper],
+            emphasis: None,
             seed: 5,
             save_steps: 2,
             save_total_limit: 2,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ModelArgs;
+use super::{DeviceName, ModelArgs, at_least_one};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -22,7 +22,7 @@ pub struct SynthArgs {
     /// Same seed, same corpus.
     #[arg(long, env = "MORE_R1_SEED", default_value_t = 0)]
     pub seed: u64,
-    /// Facts to train on.
+    /// Facts to train on, about five a picture.
     #[arg(long, env = "MORE_R1_TRAIN", default_value_t = 1000, value_name = "N")]
     pub train: usize,
     /// Facts to choose by.
@@ -46,6 +46,9 @@ pub struct SftArgs {
     /// What to train on what, as TOML; `configs/` has examples.
     #[arg(long, env = "MORE_R1_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
+    /// What computes; cuda needs a build with the feature of that name.
+    #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
 }
 
 /// `more-r1 eval`.
@@ -63,6 +66,9 @@ pub struct EvalArgs {
     /// Only so many facts, from the front.
     #[arg(long, env = "MORE_R1_LIMIT", value_name = "N")]
     pub limit: Option<usize>,
+    /// Facts answered together; more are faster and take more memory.
+    #[arg(long, env = "MORE_R1_BATCH_SIZE", default_value_t = 8, value_name = "N", value_parser = at_least_one)]
+    pub batch_size: usize,
     /// Show grey images instead: what do the texts give away?
     #[arg(long, env = "MORE_R1_BLANK_IMAGES")]
     pub blank_images: bool,

@@ -74,6 +74,9 @@ pub struct ModelArgs {
     /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
     #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// What computes; cuda needs a build with the feature of that name.
+    #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
+    pub device: DeviceName,
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
     pub dtype: DtypeName,
@@ -96,6 +99,15 @@ pub struct ModelArgs {
         value_name = "N"
     )]
     pub max_answer_tokens: usize,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU; only in a build with the feature `cuda`.
+    Cuda,
 }
 
 /// Number formats of weights.
@@ -152,6 +164,14 @@ pub struct HealthArgs {
 
 fn bbox(text: &str) -> Result<[f64; 4], String> {
     bbox_from_text(text).map_err(|error| error.to_string())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("has to be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 #[cfg(test)]

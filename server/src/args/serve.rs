@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::{ENTITY_CHARS, ModelArgs, TEXT_CHARS};
+use super::{ENTITY_CHARS, ModelArgs, TEXT_CHARS, at_least_one};
 
 /// `more-r1 serve`.
 #[derive(Debug, Clone, Args)]
@@ -62,12 +62,4 @@ pub struct ServeArgs {
         value_name = "N"
     )]
     pub grace_seconds: u64,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("has to be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
 }

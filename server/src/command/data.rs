@@ -1,12 +1,33 @@
-//! `more-r1 data synth`.
+//! `more-r1 data`: corpora.
 
-use anyhow::anyhow;
+use train::synth::{Summary, SynthOptions, generate};
 
 use crate::args::SynthArgs;
-use crate::command::Failure;
+use crate::command::{Failure, print};
 
-pub fn synth(_args: &SynthArgs, _json: bool) -> Result<(), Failure> {
-    Err(Failure::Failed(anyhow!(
-        "data synth is not in this build yet"
-    )))
+pub fn synth(args: SynthArgs, json: bool) -> Result<(), Failure> {
+    let options = SynthOptions {
+        out: args.out,
+        seed: args.seed,
+        train: args.train,
+        dev: args.dev,
+        test: args.test,
+    };
+    let summary = generate(&options).map_err(anyhow::Error::new)?;
+    print(json, &summary, |summary| words(&options, summary))
+}
+
+fn words(options: &SynthOptions, summary: &Summary) -> String {
+    let splits = summary.splits.iter();
+    let counts = splits.map(|(name, split)| {
+        format!(
+            "{name}: {} facts about {} images",
+            split.facts, split.images
+        )
+    });
+    format!(
+        "{}\n{}",
+        options.out.display(),
+        counts.collect::<Vec<_>>().join("\n")
+    )
 }

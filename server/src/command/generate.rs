@@ -21,7 +21,7 @@ struct Report {
     finish_reason: &'static str,
 }
 
-pub fn run(args: &GenerateArgs, json: bool) -> Result<(), Failure> {
+pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
     let settings = ModelSettings::resolve(&args.model)?;
     let messages = messages(args)?;
     let files = args
@@ -67,7 +67,8 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<(), Failure> {
         text: generation.text,
         finish_reason: generation.completion.finish_reason.name(),
     };
-    print(json, &report, |report| report.text.clone())
+    // Always JSON: ids and log-probabilities are what one runs this for.
+    print(true, &report, |report| report.text.clone())
 }
 
 /// The conversation: a file's, or one turn with the images before the prompt.

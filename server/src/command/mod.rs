@@ -6,6 +6,7 @@ mod extract;
 mod generate;
 mod health;
 mod preprocess;
+mod report;
 mod train;
 
 use std::ffi::OsString;
@@ -60,6 +61,17 @@ impl From<model::Error> for Failure {
     }
 }
 
+impl From<::train::Error> for Failure {
+    fn from(error: ::train::Error) -> Self {
+        match error {
+            ::train::Error::Config { .. }
+            | ::train::Error::Data(_)
+            | ::train::Error::Record { .. } => Self::Usage(error.to_string()),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
 /// Runs the binary.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
@@ -98,11 +110,11 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => Ok(serve(ServeSettings::resolve(&args)?)?),
         Command::Extract(args) => extract::run(args, json),
-        Command::Generate(args) => generate::run(&args, json),
+        Command::Generate(args) => generate::run(&args),
         Command::Preprocess(args) => preprocess::run(&args, json),
-        Command::Data(DataCommand::Synth(args)) => data::synth(&args, json),
+        Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
-        Command::Eval(args) => eval::run(&args, json),
+        Command::Eval(args) => eval::run(args, json),
         Command::Health(args) => health::run(&args, json),
     }
 }

@@ -1,12 +1,24 @@
-//! `more-r1 train sft`.
+//! `more-r1 train`: the stages of training.
 
-use anyhow::anyhow;
+use train::config::SftConfig;
+use train::sft;
 
 use crate::args::SftArgs;
-use crate::command::Failure;
+use crate::command::{Failure, print, read_file};
+use crate::settings::device;
 
-pub fn sft(_args: &SftArgs, _json: bool) -> Result<(), Failure> {
-    Err(Failure::Failed(anyhow!(
-        "train sft is not in this build yet"
-    )))
+pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
+    read_file("--config", &args.config)?;
+    let config = SftConfig::read(&args.config)?;
+    let summary = sft::run(&config, &device(args.device)?)?;
+    print(json, &summary, |summary| {
+        format!(
+            "{}: {} steps over {} records, loss {:.4}, {:.0} s",
+            summary.checkpoint.display(),
+            summary.steps,
+            summary.records,
+            summary.loss,
+            summary.seconds
+        )
+    })
 }

@@ -13,21 +13,21 @@ use crate::fields::{Asked, FieldError, box_format, image_from_text};
 /// When it is not JSON, not an object, or a field is missing, unknown, doubled or of a wrong type.
 pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
     // Serde would also take an array with the fields in order.
-    if body
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|&first| first != b'{')
-        && serde_json::from_slice::<IgnoredAny>(body).is_ok()
-    {
-        return Err(ApiError::NotAnObject);
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => ApiError::NotAnObject,
+            Err(error) => fault(body, ".", &error),
+        });
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let request: ExtractRequest =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();
-            fault(&path, &error.into_inner())
+            fault(body, &path, &error.into_inner())
         })?;
-    deserializer.end().map_err(|error| fault(".", &error))?;
+    deserializer
+        .end()
+        .map_err(|error| fault(body, ".", &error))?;
     Ok(Asked {
         image: image_from_text(&request.image)?,
         bbox: request.bbox,
@@ -38,13 +38,15 @@ pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
 }
 
 /// Sorts a parser's error: syntax, or which field has what fault.
-fn fault(path: &str, error: &serde_json::Error) -> ApiError {
+fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
     let reason = error.to_string();
     let field = path
         .split(['.', '['])
         .next()
         .filter(|name| !matches!(*name, "" | "?"));
-    if error.classify() != Category::Data {
+    // The parser calls some wrong types wrong syntax (a number where a name belongs): whole JSON is never that.
+    let whole = || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    if error.classify() != Category::Data && !whole() {
         return ApiError::JsonSyntax {
             field: field.map(str::to_owned),
             reason,
@@ -85,13 +87,14 @@ mod tests {
     use super::*;
 
     /// Input, then `slug field`.
-    const FAULTS: [(&str, &str); 17] = [
+    const FAULTS: [(&str, &str); 18] = [
         ("", "json-syntax -"),
         ("{", "json-syntax -"),
         ("nonsense", "json-syntax -"),
         (r#"{"image":"AQ==""#, "json-syntax -"),
         (r#"{"bbox":[1,2,"#, "json-syntax bbox"),
-        (r#"{"bbox":[1,2,3,1e999]}"#, "json-syntax bbox"),
+        (r#"{"bbox":[1,2,3,1e999]}"#, "invalid-field bbox"),
+        (r#"{"box_format":1}"#, "invalid-field box_format"),
         ("[]", "not-an-object -"),
         ("null", "not-an-object -"),
         ("{}", "missing-field image"),
