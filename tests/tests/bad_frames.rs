@@ -30,7 +30,7 @@ async fn broken_json_says_where() {
         ask(&state, post(b"{\"text\":\"\xFF\"}".to_vec()))
             .await
             .problem(),
-        "422 invalid-field text"
+        "400 json-syntax text"
     );
 }
 

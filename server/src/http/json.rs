@@ -45,7 +45,8 @@ fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
         .next()
         .filter(|name| !matches!(*name, "" | "?"));
     // The parser calls some wrong types wrong syntax (a number where a name belongs): whole JSON is never that.
-    let whole = || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    let whole =
+        || str::from_utf8(body).is_ok_and(|body| serde_json::from_str::<IgnoredAny>(body).is_ok());
     if error.classify() != Category::Data && !whole() {
         return ApiError::JsonSyntax {
             field: field.map(str::to_owned),
