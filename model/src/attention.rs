@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// What a query row may see.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a sequence and forward pass")]
 pub enum Visible {
     /// Every key.
     All,

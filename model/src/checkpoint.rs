@@ -133,7 +133,7 @@ fn digest(files: &Files) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
     for name in files.names(".safetensors")? {
         let mut reader = files.open(&name)?;
-        let size = reader.len()?;
+        let size = reader.size()?;
         hasher.update(name.as_bytes()).update(&size.to_le_bytes());
         let spans = if size <= WHOLE {
             vec![(0, size as usize)]

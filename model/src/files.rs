@@ -26,6 +26,9 @@ pub enum Reader {
 
 impl Files {
     /// The names of the files present that end in `suffix`, sorted.
+    ///
+    /// # Errors
+    /// A directory that cannot be listed.
     pub fn names(&self, suffix: &str) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = match self {
             Self::Dir(path) => std::fs::read_dir(path)
@@ -43,6 +46,9 @@ impl Files {
     }
 
     /// The whole content of `name`, or `None` where there is no such file.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         match self {
             Self::Dir(dir) => {
@@ -61,6 +67,9 @@ impl Files {
     }
 
     /// The JSON in `name`, or `None` where there is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no JSON.
     pub fn json(&self, name: &str) -> Result<Option<serde_json::Value>, Error> {
         self.read(name)?
             .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| Error::bad(name, error)))
@@ -68,6 +77,9 @@ impl Files {
     }
 
     /// Opens `name` for reading by offset.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be opened.
     pub fn open(&self, name: &str) -> Result<Reader, Error> {
         match self {
             Self::Dir(dir) => {
@@ -88,7 +100,10 @@ impl Files {
 
 impl Reader {
     /// Bytes in the file.
-    pub fn len(&self) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn size(&self) -> Result<u64, Error> {
         match self {
             Self::Disk(path, file) => {
                 let metadata = file.metadata().map_err(|source| Error::Io {
@@ -102,6 +117,9 @@ impl Reader {
     }
 
     /// Fills `buffer` from `offset`; a file that ends before is an error.
+    ///
+    /// # Errors
+    /// A file that ends too early or cannot be read.
     pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         match self {
             Self::Disk(path, file) => file

@@ -45,7 +45,7 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
-    /// The name OpenAI's interface gives it.
+    /// The name that `OpenAI`'s interface gives it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stop => "stop",

@@ -11,10 +11,15 @@ use crate::tokenizer::Tokenizer;
 /// The longest free text of a step: the corpus' longest has about 60 tokens.
 const MAX_STEP_TOKENS: usize = 160;
 
+/// What begins a heading, and so what no free text may say, be it in one token or in pieces.
+const HEADING: &str = " Step";
+
 /// The grammar in tokens, made once a checkpoint and ontology.
 #[derive(Debug)]
 pub struct Script {
     segments: Vec<Tokens>,
+    /// By id: what each token reads.
+    texts: Vec<String>,
     /// By id: tokens no free text may hold.
     forbidden: Vec<bool>,
 }
@@ -43,16 +48,20 @@ impl Script {
                 ),
             })
             .collect();
-        let breaks = |id: u32| {
-            let text = tokenizer.decode(&[id], false);
+        let texts: Vec<String> = (0..vocab as u32)
+            .map(|id| tokenizer.decode(&[id], false))
+            .collect();
+        let breaks = |(id, text): (u32, &String)| {
             eos.contains(&id)
                 || text.contains(['<', '\n', '\r'])
-                || text.trim_start() == "Step"
+                || text.contains(HEADING)
                 || text.is_empty()
         };
+        let forbidden = (0..).zip(&texts).map(breaks).collect();
         Self {
             segments,
-            forbidden: (0..vocab as u32).map(breaks).collect(),
+            texts,
+            forbidden,
         }
     }
 
@@ -83,6 +92,8 @@ pub struct SixSteps {
     segment: usize,
     /// Tokens said in the current segment.
     said: Vec<u32>,
+    /// How much of [`HEADING`] the current text ends with, in bytes.
+    begun: usize,
     /// Tokens a free text may have.
     room: usize,
 }
@@ -103,6 +114,7 @@ impl SixSteps {
             script,
             segment: 0,
             said: vec![],
+            begun: 0,
             room: room.clamp(1, MAX_STEP_TOKENS),
         }
     }
@@ -110,6 +122,7 @@ impl SixSteps {
     /// Goes to the next segment and takes the forced text that stands there, then to the one behind it.
     fn forced(&mut self, skip: usize) -> Vec<u32> {
         self.said.clear();
+        self.begun = 0;
         let Some(Tokens::Forced(ids)) = self.script.segments.get(self.segment) else {
             return vec![];
         };
@@ -119,6 +132,30 @@ impl SixSteps {
     }
 }
 
+impl SixSteps {
+    /// Whether a free text may begin with `id`: with a space and a word.
+    fn opens(&self, id: u32) -> bool {
+        let text = &self.script.texts[id as usize];
+        text.starts_with(' ') && !text.trim().is_empty() && self.goes_on(id)
+    }
+
+    /// Whether a free text may go on with `id`.
+    fn goes_on(&self, id: u32) -> bool {
+        let completes =
+            self.begun > 0 && self.script.texts[id as usize].starts_with(&HEADING[self.begun..]);
+        !completes && !self.script.forbidden[id as usize]
+    }
+}
+
+/// How much of [`HEADING`] a text ends with that ended with `begun` bytes of it before `more` was added.
+fn heading_begun(begun: usize, more: &str) -> usize {
+    let text = format!("{}{more}", &HEADING[..begun]);
+    (1..HEADING.len())
+        .rev()
+        .find(|&length| text.ends_with(&HEADING[..length]))
+        .unwrap_or(0)
+}
+
 impl Guide for SixSteps {
     fn opening(&mut self) -> Vec<u32> {
         self.forced(0)
@@ -126,10 +163,8 @@ impl Guide for SixSteps {
 
     fn allows(&self, id: u32) -> bool {
         match &self.script.segments[self.segment] {
-            Tokens::Free => {
-                (!self.said.is_empty() && id == self.script.exit(self.segment))
-                    || !self.script.forbidden[id as usize]
-            }
+            Tokens::Free if self.said.is_empty() => self.opens(id),
+            Tokens::Free => id == self.script.exit(self.segment) || self.goes_on(id),
             Tokens::Label(labels) => labels.iter().any(|label| {
                 label.len() > self.said.len()
                     && label.starts_with(&self.said)
@@ -159,8 +194,29 @@ impl Guide for SixSteps {
             }
             _ => {
                 self.said.push(id);
+                self.begun = heading_begun(self.begun, &self.script.texts[id as usize]);
                 Next::Continue(vec![])
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_is_noticed_however_it_is_cut() {
+        for pieces in [[" S", "te", "p"], [" ", "Ste", "p"], ["x ", "S", "tep"]] {
+            let begun = pieces[..2]
+                .iter()
+                .fold(0, |begun, piece| heading_begun(begun, piece));
+            assert!(
+                pieces[2].starts_with(&HEADING[begun..]),
+                "{pieces:?}: {begun}"
+            );
+        }
+        assert_eq!(heading_begun(2, "o"), 0); // " So"
+        assert_eq!(heading_begun(3, " S"), 2); // " St S"
     }
 }

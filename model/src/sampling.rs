@@ -44,6 +44,9 @@ pub struct GenerationConfig {
 
 impl GenerationConfig {
     /// Reads `generation_config.json`; without one the end token comes from `config.json`.
+    ///
+    /// # Errors
+    /// Broken JSON, or nothing that ends an answer.
     pub fn open(files: &Files) -> Result<Self, Error> {
         let file = "generation_config.json";
         let value = files.json(file)?.unwrap_or_default();
@@ -181,20 +184,16 @@ pub fn log_probability(logits: &[f32], id: u32) -> f32 {
 mod tests {
     use super::*;
 
-    fn sampler(sampling: Sampling) -> Sampler {
-        Sampler::new(&sampling)
-    }
-
     #[test]
     fn greedy_takes_the_first_of_equals_among_the_allowed() {
-        let mut greedy = sampler(Sampling::default());
+        let mut greedy = Sampler::new(&Sampling::default());
         assert_eq!(greedy.choose(&[1.0, 3.0, 3.0], &[], |_| true), 1);
         assert_eq!(greedy.choose(&[1.0, 3.0, 3.0], &[], |id| id != 1), 2);
     }
 
     #[test]
     fn the_penalty_counts_an_id_once_and_pushes_negative_scores_down() {
-        let mut greedy = sampler(Sampling {
+        let mut greedy = Sampler::new(&Sampling {
             repetition_penalty: 2.0,
             ..Sampling::default()
         });
@@ -223,7 +222,7 @@ mod tests {
                 0,
             ),
         ] {
-            let mut random = sampler(sampling);
+            let mut random = Sampler::new(&sampling);
             assert!((0..200).all(|_| random.choose(&logits, &[], |_| true) <= most));
         }
     }
@@ -236,7 +235,7 @@ mod tests {
             ..Sampling::default()
         };
         let draw = || {
-            let mut random = sampler(sampling.clone());
+            let mut random = Sampler::new(&sampling);
             (0..50)
                 .map(|_| random.choose(&[0.0; 9], &[], |_| true))
                 .collect::<Vec<_>>()

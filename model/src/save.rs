@@ -16,6 +16,9 @@ use crate::{Error, Qwen};
 
 /// Writes `network` to `path` as one safetensors file in `dtype`, under the published keys. The file appears whole or not at
 /// all: it is written beside and renamed.
+///
+/// # Errors
+/// A file that cannot be written.
 pub fn save(network: &Qwen, path: &Path, dtype: Dtype) -> Result<(), Error> {
     let mut collector = Collector::default();
     network.visit(&mut collector);
@@ -36,7 +39,7 @@ pub fn save(network: &Qwen, path: &Path, dtype: Dtype) -> Result<(), Error> {
         };
         (key, shape, tensor.1)
     });
-    write(path, dtype, tensors.collect())
+    write(path, dtype, &tensors.collect::<Vec<_>>())
 }
 
 /// Every parameter of `network` by its published key.
@@ -74,10 +77,13 @@ impl ModuleVisitor for Collector {
 }
 
 /// Writes `(key, shape, values)` triples to `path` as safetensors in `dtype`, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
 pub fn write(
     path: &Path,
     dtype: Dtype,
-    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
 ) -> Result<(), Error> {
     let width = if dtype == Dtype::F32 { 4 } else { 2 };
     let mut offset = 0;
@@ -110,7 +116,7 @@ pub fn write(
     out.write_all(&(header.len() as u64).to_le_bytes())
         .map_err(io)?;
     out.write_all(&header).map_err(io)?;
-    for (_, _, values) in &tensors {
+    for (_, _, values) in tensors {
         for &value in values {
             match dtype {
                 Dtype::F32 => out.write_all(&value.to_le_bytes()),

@@ -72,6 +72,9 @@ pub struct ChatTemplate {
 
 impl ChatTemplate {
     /// Finds the template in `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`, in this order.
+    ///
+    /// # Errors
+    /// There is no template, or it does not compile.
     pub fn open(files: &Files) -> Result<Self, Error> {
         let in_json = |value: Option<Value>| -> Option<String> {
             match value?.get("chat_template")? {
@@ -95,6 +98,9 @@ impl ChatTemplate {
     }
 
     /// Compiles `source` under the settings transformers uses.
+    ///
+    /// # Errors
+    /// The template does not compile.
     pub fn new(source: String) -> Result<Self, Error> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder()
@@ -117,6 +123,9 @@ impl ChatTemplate {
     }
 
     /// The prompt for `messages`, open for the assistant's answer.
+    ///
+    /// # Errors
+    /// The template itself refuses the conversation.
     pub fn render(&self, messages: &[Message]) -> Result<String, Error> {
         let template = self.environment.get_template("chat").expect("added in new");
         template

@@ -26,6 +26,9 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads `tokenizer.json` and the chat template.
+    ///
+    /// # Errors
+    /// A missing or broken `tokenizer.json` or chat template.
     pub fn open(files: &Files) -> Result<Self, Error> {
         let file = "tokenizer.json";
         let bytes = files
@@ -100,6 +103,9 @@ impl Tokenizer {
     }
 
     /// Refuses text that holds a control token.
+    ///
+    /// # Errors
+    /// Names `field` and the token.
     pub fn refuse_reserved(&self, text: &str, field: &'static str) -> Result<(), Error> {
         match self
             .reserved

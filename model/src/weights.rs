@@ -99,7 +99,7 @@ impl Archive {
         };
         for file in names {
             let mut reader = files.open(&file)?;
-            let size = reader.len()?;
+            let size = reader.size()?;
             let mut head = [0; 8];
             reader.read_at(0, &mut head)?;
             let length = u64::from_le_bytes(head);

@@ -128,7 +128,6 @@ impl ModelSettings {
             template: args.template,
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
-            ..Options::default()
         };
         Ok(Self { id, files, options })
     }

@@ -117,6 +117,9 @@ impl Examples<'_> {
 }
 
 /// The photo of `record`, upright.
+///
+/// # Errors
+/// An image that is not there or does not decode.
 pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Error> {
     let path = images.join(&record.img_id);
     let bytes = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;

@@ -32,6 +32,9 @@ pub struct Metrics {
 }
 
 /// Opens `metrics.jsonl` for appending, without the lines behind `step` (a killed run may have written some).
+///
+/// # Errors
+/// A file that cannot be written.
 pub fn open(run_dir: &Path, step: usize) -> Result<File, Error> {
     let path = run_dir.join("metrics.jsonl");
     let kept: Vec<String> = match File::open(&path) {
@@ -44,7 +47,10 @@ pub fn open(run_dir: &Path, step: usize) -> Result<File, Error> {
             .collect(),
         Err(_) => vec![],
     };
-    let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
+    let mut text = kept.join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
     std::fs::write(&path, text).map_err(Error::io(&path))?;
     OpenOptions::new()
         .append(true)

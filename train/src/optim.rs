@@ -1,4 +1,4 @@
-//! AdamW over the parameters of a network, with a global gradient norm. Keeps its moments under checkpoint keys, so that a run
+//! `AdamW` over the parameters of a network, with a global gradient norm. Keeps its moments under checkpoint keys, so that a run
 //! can be resumed bit for bit; schedules nothing.
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl ModuleVisitor for Taker {
     }
 }
 
-/// The constants of AdamW; names are those of torch.
+/// The constants of `AdamW`; names are those of torch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
@@ -97,7 +97,7 @@ impl Default for AdamWConfig {
     }
 }
 
-/// AdamW (arXiv:1711.05101) with f32 moments.
+/// `AdamW` (arXiv:1711.05101) with f32 moments.
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,

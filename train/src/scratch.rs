@@ -103,6 +103,7 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
     let mut json = config.to_json();
     json["torch_dtype"] = "float32".into();
     json["initializer_range"] = json!(scratch.initializer_range);
+    json["bos_token_id"] = id("<|endoftext|>").into();
     json["eos_token_id"] = id("<|im_end|>").into();
     json["vision_end_token_id"] = id("<|vision_end|>").into();
     store("config.json", &json)?;

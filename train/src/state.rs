@@ -37,6 +37,9 @@ pub struct Resumed {
 }
 
 /// Copies everything of a checkpoint that is not weights.
+///
+/// # Errors
+/// A file that cannot be read or written.
 pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     for entry in std::fs::read_dir(from).map_err(Error::io(from))? {
@@ -56,6 +59,9 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Writes the checkpoint after `step` steps beside, renames it, and drops all but the newest `save_total_limit`.
+///
+/// # Errors
+/// A file that cannot be written; older checkpoints are untouched.
 pub fn save(
     base: &Path,
     config: &SftConfig,
@@ -82,7 +88,11 @@ pub fn save(
                 (format!("{which}.{key}"), vec![values.len()], values)
             })
     });
-    write_tensors(&beside.join(OPTIMIZER), Dtype::F32, moments.collect())?;
+    write_tensors(
+        &beside.join(OPTIMIZER),
+        Dtype::F32,
+        &moments.collect::<Vec<_>>(),
+    )?;
     let state = State {
         step,
         optimizer_steps: optimizer.steps(),

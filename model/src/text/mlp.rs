@@ -8,8 +8,12 @@ use crate::linear::Linear;
 
 /// `y = W_down · (silu(W_gate · x) ⊙ (W_up · x))`
 ///
-/// SwiGLU, arXiv:2002.05202 eq. 6; reference `Qwen2MLP` (no biases) and `Qwen2_5_VLMLP` (biases), transformers 5.23.0.
+/// `SwiGLU`, arXiv:2002.05202 eq. 6; reference `Qwen2MLP` (no biases) and `Qwen2_5_VLMLP` (biases), transformers 5.23.0.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the checkpoint's keys"
+)]
 pub struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,

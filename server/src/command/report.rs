@@ -40,7 +40,7 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
         .per_relation
         .iter()
         .filter(|(_, one)| one.support + one.predicted > 0);
-    let relations: String = relations
+    let relations: Vec<String> = relations
         .map(|(name, one)| {
             let (precision, recall, f1) = (one.precision, one.recall, one.f1);
             let name = escape(name);
@@ -50,7 +50,7 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
             )
         })
         .collect();
-    let confusion: String = scores
+    let confusion: Vec<String> = scores
         .confusion
         .iter()
         .flat_map(|(gold, said)| said.iter().map(move |(said, count)| (gold, said, count)))
@@ -72,6 +72,8 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
          <h2>Relations</h2><table><tr><th>relation<th>P<th>R<th>F1<th>n{relations}</table>\
          <h2>Taken for each other</h2><table><tr><th>gold<th>said<th>n{confusion}</table>\
          <h2>Answers</h2>{answers}</html>\n",
+        relations = relations.concat(),
+        confusion = confusion.concat(),
         id = escape(&model.id),
         hash = escape(&model.hash),
         dtype = escape(&model.dtype),
