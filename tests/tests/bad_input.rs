@@ -8,6 +8,7 @@ use tests::socket::{exchange, raw_post, start};
 use tests::stub::{Manner, Stub};
 use tests::{LIMITS, ask, state};
 
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn cases() -> Vec<(&'static str, Value, &'static str)> {
     let whole = photo(120, 90);
     let jpeg_start = [0xFF, 0xD8, 0xFF, 0xE0, 0, 16, b'J', b'F', b'I', b'F', 0];
