@@ -23,7 +23,7 @@ pub struct Checkpoint {
     pub processor: Processor,
     /// Its own way of choosing tokens, and what ends an answer.
     pub generation: GenerationConfig,
-    /// BLAKE3 of the weight files, hexadecimal; see [`digest`].
+    /// BLAKE3 of the weight files, hexadecimal; of files above 64 MiB only sizes and edges count.
     pub hash: String,
 }
 

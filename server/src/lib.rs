@@ -1,6 +1,6 @@
 //! The service and the commands of the one binary, `more-r1`. Only this room knows HTTP and the command line.
 //!
-//! Start at [`app::app`] for the service, at [`command::run`] for the commands. Not here: what an image becomes
+//! Start at [`app::app`] for the service, at [`command::main`] for the commands. Not here: what an image becomes
 //! (`vision`), how the model answers (`model`), what crosses the wire (`proto`).
 
 pub mod app;
