@@ -118,7 +118,7 @@ impl<G: Guide> Running<G> {
         self.forced += ids.len();
     }
 
-    /// The id at `index` of prompt + generated.
+    /// Prompt and generated ids.
     fn ids(&self) -> Vec<u32> {
         let mut ids = self.request.prompt.ids.clone();
         ids.extend(&self.generated);
