@@ -29,7 +29,8 @@ pub struct Span<'a> {
     pub ids: &'a [u32],
     /// Their positions.
     pub axes: &'a [[u32; 3]],
-    /// Tokens the sequence's cache already holds.
+    /// Tokens before the new ones: those in the sequence's cache or, in a pass without caches, the pass's first rows, a beginning
+    /// that sequences share.
     pub held: usize,
 }
 

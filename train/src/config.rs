@@ -59,7 +59,7 @@ pub struct TrainingConfig {
     /// Batches an optimizer step adds up.
     #[serde(default = "one_batch")]
     pub gradient_accumulation_steps: usize,
-    /// Records computed side by side, each worker on a thread of its own. Part of the recipe: it orders the sums.
+    /// Threads that share a batch, each with a pass of its own. Part of the recipe: it orders the sums.
     #[serde(default = "one_batch")]
     pub workers: usize,
     /// The highest rate, after warm-up.
@@ -76,6 +76,9 @@ pub struct TrainingConfig {
     pub freeze: Vec<String>,
     /// Orders of the prompt, drawn at random for every record.
     pub templates: Vec<Template>,
+    /// Whether records of one photo come together: what their prompts share, the photo with it, is then computed once.
+    #[serde(default)]
+    pub group_by_photo: bool,
     /// Phrases that count more than others; none without.
     pub emphasis: Option<Emphasis>,
     /// Starts every random stream of the run.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use model::Span;
 use model::checkpoint::Checkpoint;
 use model::extract::question_ids;
 use model::guide::response_ids;
@@ -26,6 +27,17 @@ pub struct Example {
     pub weights: Vec<f32>,
     /// The photo and the crop.
     pub patches: Vec<Patches>,
+}
+
+impl Example {
+    /// The tokens from `from` up to `to`, behind those before.
+    pub(crate) fn span(&self, from: usize, to: usize) -> Span<'_> {
+        Span {
+            ids: &self.ids[from..to],
+            axes: &self.axes[from..to],
+            held: from,
+        }
+    }
 }
 
 /// Reads images and cuts examples.

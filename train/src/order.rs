@@ -1,13 +1,15 @@
-//! The order in which a run sees its records. A function of seed and index alone, so that a resumed run goes on exactly.
+//! The order in which a run sees its records, group by group. A function of seed and index alone, so that a resumed run goes on
+//! exactly.
 
 use proto::Template;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Which record comes when: a fresh shuffle every epoch, a function of seed and index alone.
+/// Which record comes when: a fresh shuffle of the groups every epoch, a function of seed and index alone.
 #[derive(Debug)]
 pub struct Order {
+    groups: Vec<Vec<usize>>,
     records: usize,
     seed: u64,
     epoch: Option<usize>,
@@ -24,10 +26,11 @@ pub struct Draw {
 }
 
 impl Order {
-    /// An order over `records` records.
-    pub fn new(records: usize, seed: u64) -> Self {
+    /// An order over records in groups; the records of a group come one after another.
+    pub fn new(groups: Vec<Vec<usize>>, seed: u64) -> Self {
         Self {
-            records,
+            records: groups.iter().map(Vec::len).sum(),
+            groups,
             seed,
             epoch: None,
             shuffled: vec![],
@@ -40,8 +43,9 @@ impl Order {
         if self.epoch != Some(epoch) {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(epoch as u64 + 1);
-            self.shuffled = (0..self.records).collect();
-            self.shuffled.shuffle(&mut rng);
+            let mut groups: Vec<&[usize]> = self.groups.iter().map(Vec::as_slice).collect();
+            groups.shuffle(&mut rng);
+            self.shuffled = groups.concat();
             self.epoch = Some(epoch);
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ index as u64);
@@ -57,6 +61,22 @@ impl Order {
 mod tests {
     use super::*;
 
+    fn single(records: usize, seed: u64) -> Order {
+        Order::new((0..records).map(|record| vec![record]).collect(), seed)
+    }
+
+    #[test]
+    fn groups_stay_together() {
+        let mut order = Order::new(vec![vec![0, 1, 2], vec![3], vec![4, 5]], 2);
+        let seen: Vec<usize> = (0..6)
+            .map(|i| order.draw(i, &[Template::Prefix]).record)
+            .collect();
+        let at = |record| seen.iter().position(|&it| it == record);
+        assert_eq!(at(1), at(0).map(|i| i + 1), "{seen:?}");
+        assert_eq!(at(2), at(0).map(|i| i + 2), "{seen:?}");
+        assert_eq!(at(5), at(4).map(|i| i + 1), "{seen:?}");
+    }
+
     #[test]
     fn every_epoch_sees_every_record_once_in_another_order() {
         let epoch = |order: &mut Order, epoch: usize| -> Vec<usize> {
@@ -64,7 +84,7 @@ mod tests {
                 .map(|i| order.draw(epoch * 50 + i, &[Template::Prefix]).record)
                 .collect()
         };
-        let mut order = Order::new(50, 3);
+        let mut order = single(50, 3);
         let (first, second) = (epoch(&mut order, 0), epoch(&mut order, 1));
         assert_ne!(first, second);
         for mut seen in [first.clone(), second] {
@@ -72,18 +92,18 @@ mod tests {
             assert_eq!(seen, (0..50).collect::<Vec<_>>());
         }
         assert_eq!(
-            epoch(&mut Order::new(50, 3), 0),
+            epoch(&mut single(50, 3), 0),
             first,
             "the same seed gives the same order"
         );
-        assert_ne!(epoch(&mut Order::new(50, 4), 0), first);
+        assert_ne!(epoch(&mut single(50, 4), 0), first);
     }
 
     #[test]
     fn a_draw_does_not_depend_on_the_draws_before() {
         let templates = [Template::Prefix, Template::Paper];
-        let mut order = Order::new(7, 1);
+        let mut order = single(7, 1);
         let all: Vec<Draw> = (0..30).map(|i| order.draw(i, &templates)).collect();
-        assert_eq!(Order::new(7, 1).draw(23, &templates), all[23]);
+        assert_eq!(single(7, 1).draw(23, &templates), all[23]);
     }
 }

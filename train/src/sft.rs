@@ -1,5 +1,6 @@
 //! Stage 1: supervised fine-tuning on gold traces. Reads top to bottom; evaluates nothing but its own loss.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -71,7 +72,12 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let mut log = log::open(&config.run_dir, first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
     let pools = worker_pools(config.training.workers);
-    let mut order = Order::new(records.len(), config.training.seed);
+    let groups = if config.training.group_by_photo {
+        by_photo(&records)
+    } else {
+        (0..records.len()).map(|record| vec![record]).collect()
+    };
+    let mut order = Order::new(groups, config.training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
@@ -88,7 +94,14 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             images: &config.data.images,
             emphasis: config.training.emphasis.as_ref(),
         };
-        let (grads, sums) = gradients(&checkpoint.network, examples, &records, &batch, &pools)?;
+        let (grads, sums) = gradients(
+            &checkpoint.network,
+            examples,
+            &records,
+            &batch,
+            config.training.train_batch_size,
+            &pools,
+        )?;
         if !sums.loss.is_finite() {
             return Err(Error::Diverged {
                 step: step + 1,
@@ -140,6 +153,21 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     })
 }
 
+/// The records of every photo, photos in the order of their first records.
+fn by_photo(records: &[Record]) -> Vec<Vec<usize>> {
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<Vec<usize>> = vec![];
+    for (index, record) in records.iter().enumerate() {
+        let next = groups.len();
+        let at = *place.entry(&record.img_id).or_insert(next);
+        if at == next {
+            groups.push(vec![]);
+        }
+        groups[at].push(index);
+    }
+    groups
+}
+
 /// The relations of the run.
 fn read_ontology(config: &SftConfig) -> Result<Ontology, Error> {
     let Some(path) = &config.data.ontology else {
@@ -183,7 +211,7 @@ fn base_checkpoint(
                     proto::Part::Image => None,
                 })
                 .collect();
-            texts.extend(std::iter::repeat_n(words, 50).flatten());
+            texts.extend(std::iter::repeat_n(words, records.len() / 20 + 1).flatten());
         }
         scratch::write(sizes, &texts, config.training.seed, &beside)?;
         std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
@@ -218,27 +246,39 @@ fn worker_pools(workers: usize) -> Vec<rayon::ThreadPool> {
     (0..workers).map(pool).collect()
 }
 
-/// Summed gradients and losses of a batch. Worker `w` takes records `w`, `w + workers`, …; sums are made in that order, so that
-/// a run repeats bit for bit.
+/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, with one pass
+/// for neighbours of one photo; sums are made in that order, so that a run repeats bit for bit.
 fn gradients(
     network: &Qwen,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
+    batch_size: usize,
     pools: &[rayon::ThreadPool],
 ) -> Result<(Grads, Sums), Error> {
     let work = |worker: usize| -> Result<(Grads, Sums), Error> {
         let network = &network.clone().map(&mut Replicator);
         let (mut grads, mut sums) = (Grads::default(), Sums::default());
-        for draw in batch.iter().skip(worker).step_by(pools.len()) {
-            let example = examples.make(&records[draw.record], draw.template)?;
-            let loss = response_loss(network, &example);
-            sums.add(&Sums {
-                loss: f64::from(loss.clone().into_scalar::<f32>()),
-                tokens: example.weights.iter().copied().map(f64::from).sum(),
-                records: 1.0,
-            });
-            grads.add(Grads::take(network, loss.backward()));
+        for draws in batch.chunks(batch_size) {
+            let share = draws.chunks(draws.len().div_ceil(pools.len()));
+            let Some(share) = share.skip(worker).next() else {
+                continue;
+            };
+            let photo = |draw: &Draw| &records[draw.record].img_id;
+            for pass in share.chunk_by(|a, b| photo(a) == photo(b)) {
+                let made = pass
+                    .iter()
+                    .map(|draw| examples.make(&records[draw.record], draw.template));
+                let made = made.collect::<Result<Vec<_>, _>>()?;
+                let loss = response_loss(network, &made);
+                let weights = made.iter().flat_map(|example| &example.weights);
+                sums.add(&Sums {
+                    loss: f64::from(loss.clone().into_scalar::<f32>()),
+                    tokens: weights.copied().map(f64::from).sum(),
+                    records: made.len() as f64,
+                });
+                grads.add(Grads::take(network, loss.backward()));
+            }
         }
         Ok((grads, sums))
     };

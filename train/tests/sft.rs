@@ -8,9 +8,12 @@ use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
 use proto::{Ontology, Template};
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
+use train::data::read_records;
 use train::eval::{self, EvalOptions};
+use train::example::{Example, Examples};
 use train::log::Metrics;
-use train::optim::AdamWConfig;
+use train::loss::response_loss;
+use train::optim::{AdamWConfig, Grads};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
@@ -88,6 +91,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             adamw: AdamWConfig::default(),
             freeze: vec![],
             templates: vec![Template::Prefix, Template::Paper],
+            group_by_photo: true,
             emphasis: None,
             seed: 5,
             save_steps: 2,
@@ -158,6 +162,54 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         !whole.run_dir.join("checkpoint-2").exists(),
         "only the newest two are kept"
     );
+}
+
+/// What is shared in a pass is computed once; nobody learns anything else by it.
+#[test]
+fn examples_in_one_pass_learn_what_each_learns_alone() {
+    let folder = Folder::new("shared");
+    let data = corpus(&folder.0);
+    let mut config = config(&folder.0, "run");
+    config.training.max_steps = Some(1);
+    sft::run(&config, &Device::flex()).expect("the run ends");
+    let files = Files::Dir(config.run_dir.join("checkpoint-1"));
+    let device = Device::flex().autodiff();
+    let checkpoint = Checkpoint::open(&files, DType::F32, &device).expect("a whole checkpoint");
+    let examples = Examples {
+        checkpoint: &checkpoint,
+        ontology: Ontology::more(),
+        images: &data.join("images"),
+        emphasis: None,
+    };
+    let records = read_records(&config.data.train).expect("just written");
+    let learn = |examples: &[Example], sign: f64| {
+        let loss = response_loss(&checkpoint.network, examples);
+        let value = loss.clone().into_scalar::<f32>();
+        (
+            value,
+            Grads::take(&checkpoint.network, (loss * sign).backward()),
+        )
+    };
+    for template in [Template::Prefix, Template::Paper] {
+        let made: Vec<Example> = records[..3]
+            .iter()
+            .map(|record| examples.make(record, template).expect("a gold record"))
+            .collect();
+        let (together, opposite) = learn(&made, -1.0);
+        let (mut alone, mut sum) = (0.0, Grads::default());
+        for example in &made {
+            let (loss, grads) = learn(std::slice::from_ref(example), 1.0);
+            alone += loss;
+            sum.add(grads);
+        }
+        assert!(
+            (together - alone).abs() < 1e-3 * alone,
+            "{together} {alone}"
+        );
+        let norm = sum.norm();
+        sum.add(opposite);
+        assert!(sum.norm() < 1e-4 * norm, "{} of {norm}", sum.norm());
+    }
 }
 
 #[test]

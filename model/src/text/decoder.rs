@@ -24,12 +24,14 @@ pub struct Rows {
 pub struct Sequence {
     /// How many rows are its.
     pub len: usize,
+    /// How many keys come before its own: from its cache or, without caches, from the pass's first rows.
+    pub held: usize,
     /// What they see of the cached and the new keys.
     pub visible: Visible,
 }
 
 impl Rows {
-    /// `sequences` gives the new tokens' positions and how many tokens the cache already holds, for every sequence.
+    /// `sequences` gives the new tokens' positions and how many tokens come before them, for every sequence.
     pub fn new(
         sequences: &[(&[[u32; 3]], usize)],
         config: &TextConfig,
@@ -46,7 +48,8 @@ impl Rows {
                 .iter()
                 .map(|(axes, held)| Sequence {
                     len: axes.len(),
-                    visible: Visible::causal(axes.len(), held + axes.len(), device),
+                    held: *held,
+                    visible: Visible::causal(axes.len(), *held + axes.len(), device),
                 })
                 .collect(),
         }

@@ -58,9 +58,13 @@ impl SelfAttention {
         let mut parts = Vec::with_capacity(rows.sequences.len());
         for (index, sequence) in rows.sequences.iter().enumerate() {
             let part = |y: &Tensor<3>| y.clone().narrow(0, start, sequence.len);
+            let with_shared = |y: &Tensor<3>| match sequence.held {
+                0 => part(y),
+                held => Tensor::cat(vec![y.clone().narrow(0, 0, held), part(y)], 0),
+            };
             let (keys, values) = match caches.get_mut(index) {
                 Some(cache) => cache.append(layer, part(&k), part(&v)),
-                None => (part(&k), part(&v)),
+                None => (with_shared(&k), with_shared(&v)),
             };
             parts.push(attend(part(&q), keys, values, &sequence.visible));
             start += sequence.len;
