@@ -54,6 +54,9 @@ pub enum Error {
         /// The configured limit.
         limit: usize,
     },
+    /// Prompt and answer are longer than everything the engine may hold.
+    #[error(transparent)]
+    TooLong(#[from] crate::engine::TooLong),
     /// The image could not be made into patches.
     #[error(transparent)]
     Vision(#[from] vision::Error),

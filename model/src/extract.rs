@@ -1,17 +1,18 @@
 //! The product's one question: how does this object relate to this entity? Crop, prompt, six steps, typed trace. Takes decoded
 //! pixels; knows no HTTP.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use image::RgbImage;
 
-use ::vision::{Grid, Patches, PixelBox, Processor, crop};
+use ::vision::{Grid, PixelBox, Processor, crop};
 use proto::{Ontology, Part, Template, Trace};
 
-use crate::checkpoint::Checkpoint;
-use crate::generate::{FinishReason, Request, run};
+use crate::checkpoint::{Checkpoint, Prompt};
+use crate::engine::{Engine, Job, Picture, Settings};
+use crate::generate::{self, Completion, FinishReason};
 use crate::guide::{Script, SixSteps};
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
@@ -30,6 +31,8 @@ pub struct Options {
     pub max_prompt_tokens: usize,
     /// Longer answers are cut.
     pub max_new_tokens: usize,
+    /// What runs at once, and what is kept for reuse.
+    pub engine: Settings,
 }
 
 impl Default for Options {
@@ -40,6 +43,7 @@ impl Default for Options {
             template: Template::default(),
             max_prompt_tokens: 4096,
             max_new_tokens: 1024, // the paper's completion limit
+            engine: Settings::default(),
         }
     }
 }
@@ -58,13 +62,14 @@ pub struct Info {
 }
 
 /// One checkpoint with the six-step protocol over it.
-#[derive(Debug)]
 pub struct Extractor {
-    checkpoint: Checkpoint,
+    checkpoint: Arc<Checkpoint>,
     ontology: Ontology,
     script: Arc<Script>,
     options: Options,
     info: Info,
+    /// Answers [`Extractor::extract`]; a service makes one of its own.
+    engine: Mutex<Engine>,
 }
 
 /// One object, one entity.
@@ -110,25 +115,28 @@ pub struct Usage {
     pub completion_tokens: usize,
     /// The share the grammar forced.
     pub forced_tokens: usize,
+    /// The share of the prompt that was not computed again.
+    pub cached_tokens: usize,
 }
 
-/// Time spent on the batch an answer was part of.
+/// Where the time of an answer went.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
     /// Crop, resize, patches.
     pub preprocess: Duration,
-    /// The vision tower.
-    pub vision: Duration,
-    /// Reading the prompt.
-    pub prefill: Duration,
-    /// Writing the answer.
-    pub decode: Duration,
+    /// From the engine's queue to the last token.
+    pub engine: generate::Timings,
 }
 
 /// A question made ready for the network.
-struct Prepared {
-    prompt: crate::checkpoint::Prompt,
-    patches: [Patches; 2],
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The prompt, image placeholders included.
+    pub prompt: Prompt,
+    /// The photo and the crop.
+    pub pictures: [Picture; 2],
+    /// How long that took.
+    pub took: Duration,
 }
 
 impl Extractor {
@@ -161,7 +169,9 @@ impl Extractor {
             dtype: format!("{:?}", options.dtype).to_lowercase(),
             template: options.template,
         };
+        let checkpoint = Arc::new(checkpoint);
         Self {
+            engine: Mutex::new(Engine::new(Arc::clone(&checkpoint), options.engine)),
             checkpoint,
             ontology,
             script: Arc::new(script),
@@ -190,73 +200,36 @@ impl Extractor {
         &self.checkpoint
     }
 
-    /// Answers `questions` in one batch; each succeeds or fails alone. Blocks and keeps the processor busy.
+    /// An engine over the checkpoint, set up as the options say.
+    pub fn engine(&self) -> Engine {
+        Engine::new(Arc::clone(&self.checkpoint), self.options.engine)
+    }
+
+    /// Answers `questions` together; each succeeds or fails alone. Blocks and keeps the processor busy.
     pub fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, Error>> {
-        let start = Instant::now();
-        let mut timings = Timings::default();
-        let prepared: Vec<Result<Prepared, Error>> = questions
-            .iter()
-            .map(|question| self.prepare(question))
-            .collect();
-        timings.preprocess = start.elapsed();
-        let good: Vec<&Prepared> = prepared.iter().flatten().collect();
-        if good.is_empty() {
-            return prepared
-                .into_iter()
-                .map(|one| Err(one.err().expect("none is good")))
-                .collect();
-        }
-        let start = Instant::now();
-        let images: Vec<&Patches> = good.iter().flat_map(|one| &one.patches).collect();
-        let rows = self.checkpoint.network.encode_images(&images);
-        timings.vision = start.elapsed();
-        let mut first = 0;
-        let requests = good
-            .iter()
-            .map(|one| {
-                let count = one.prompt.image_tokens;
-                first += count;
-                Request {
-                    prompt: one.prompt.clone(),
-                    image_rows: Some(rows.clone().narrow(0, first - count, count)),
-                    sampling: Sampling::default(),
-                    max_new_tokens: self.options.max_new_tokens,
-                    guide: SixSteps::new(Arc::clone(&self.script), self.options.max_new_tokens),
-                }
-            })
-            .collect();
-        let (completions, clock) = run(&self.checkpoint, requests);
-        (timings.prefill, timings.decode) = (clock.prefill, clock.decode);
-        let mut completions = completions.into_iter();
+        let prepared: Vec<Result<Prepared, Error>> =
+            questions.iter().map(|it| self.prepare(it)).collect();
+        let jobs = prepared.iter().flatten().map(|it| self.job(it)).collect();
+        // A panic leaves sequences behind that nobody waits for; the next run ends them too.
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut completions = engine.run(jobs).into_iter();
+        drop(engine);
         prepared
             .into_iter()
-            .map(|one| {
-                let one = one?;
-                let completion = completions.next().expect("one completion a good question");
-                let raw = self
-                    .checkpoint
-                    .tokenizer
-                    .decode(&completion.token_ids, false);
-                Ok(Answer {
-                    trace: proto::parse(&self.ontology, &raw)?,
-                    raw,
-                    image_grid: one.patches[0].grid,
-                    crop_grid: one.patches[1].grid,
-                    usage: Usage {
-                        prompt_tokens: one.prompt.ids.len(),
-                        image_tokens: one.prompt.image_tokens,
-                        completion_tokens: completion.token_ids.len(),
-                        forced_tokens: completion.forced,
-                    },
-                    timings,
-                    finish_reason: completion.finish_reason,
-                })
+            .map(|prepared| {
+                let prepared = prepared?;
+                let completion = completions.next().expect("one for every prepared question");
+                self.answer(&prepared, completion?)
             })
             .collect()
     }
 
-    /// Crops, cuts patches and writes the prompt.
-    fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
+    /// Crops, cuts patches and writes the prompt. Needs no engine, so it can run beside one.
+    ///
+    /// # Errors
+    /// A region the processor cannot resize, control tokens in the texts, a prompt above the limit.
+    pub fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
+        let start = Instant::now();
         let processor = &self.checkpoint.processor;
         let patches = [
             processor.patches(question.image)?,
@@ -276,7 +249,53 @@ impl Extractor {
                 limit: self.options.max_prompt_tokens,
             });
         }
-        Ok(Prepared { prompt, patches })
+        Ok(Prepared {
+            prompt,
+            pictures: patches.map(Picture::new),
+            took: start.elapsed(),
+        })
+    }
+
+    /// What an engine has to do for a prepared question.
+    pub fn job(&self, prepared: &Prepared) -> Job {
+        Job {
+            prompt: prepared.prompt.clone(),
+            pictures: prepared.pictures.to_vec(),
+            sampling: Sampling::default(),
+            max_new_tokens: self.options.max_new_tokens,
+            guide: Box::new(SixSteps::new(
+                Arc::clone(&self.script),
+                self.options.max_new_tokens,
+            )),
+        }
+    }
+
+    /// The typed answer that `completion` holds.
+    ///
+    /// # Errors
+    /// If it does not follow the protocol, which the grammar excludes.
+    pub fn answer(&self, prepared: &Prepared, completion: Completion) -> Result<Answer, Error> {
+        let tokenizer = &self.checkpoint.tokenizer;
+        let raw = tokenizer.decode(&completion.token_ids, false);
+        let [photo, crop] = &prepared.pictures;
+        Ok(Answer {
+            trace: proto::parse(&self.ontology, &raw)?,
+            raw,
+            image_grid: photo.patches.grid,
+            crop_grid: crop.patches.grid,
+            usage: Usage {
+                prompt_tokens: prepared.prompt.ids.len(),
+                image_tokens: prepared.prompt.image_tokens,
+                completion_tokens: completion.token_ids.len(),
+                forced_tokens: completion.forced,
+                cached_tokens: completion.reused,
+            },
+            timings: Timings {
+                preprocess: prepared.took,
+                engine: completion.timings,
+            },
+            finish_reason: completion.finish_reason,
+        })
     }
 }
 

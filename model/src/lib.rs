@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod checkpoint;
 pub mod config;
+pub mod engine;
 mod error;
 pub mod extract;
 pub mod files;
@@ -27,6 +28,7 @@ pub mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
+pub use engine::Engine;
 pub use error::Error;
 pub use extract::{Answer, Extractor, Info, Options, Question};
 pub use files::Files;

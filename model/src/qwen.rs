@@ -90,7 +90,14 @@ impl Qwen {
             .collect();
         let x = self.embed(&ids, image_rows);
         let sequences: Vec<_> = spans.iter().map(|span| (span.axes, span.held)).collect();
-        let rows = Rows::new(&sequences, &self.config.text, x.dtype(), &x.device());
+        let cached = !caches.is_empty();
+        let rows = Rows::new(
+            &sequences,
+            cached,
+            &self.config.text,
+            x.dtype(),
+            &x.device(),
+        );
         self.model.forward(x, &rows, caches)
     }
 

@@ -2,6 +2,7 @@
 //! are made by `golden/tiny.py`, which pins torch, transformers and the seeds; `golden/README.md` explains each tensor.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
@@ -64,9 +65,9 @@ fn furthest(got: &[f32], want: &[f32]) -> f32 {
         .fold(0.0, f32::max)
 }
 
-fn open(variant: &str) -> Checkpoint {
-    Checkpoint::open(&Files::Dir(golden(variant)), DType::F32, &Device::flex())
-        .expect("the golden checkpoint opens")
+fn open(variant: &str) -> Arc<Checkpoint> {
+    let checkpoint = Checkpoint::open(&Files::Dir(golden(variant)), DType::F32, &Device::flex());
+    Arc::new(checkpoint.expect("the golden checkpoint opens"))
 }
 
 fn images(checkpoint: &Checkpoint, case: &Value) -> Vec<Patches> {

@@ -1,24 +1,26 @@
 //! Laws of the engine, on the golden checkpoints: what is cached, batched or fed in pieces must not change an answer.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 use model::checkpoint::{Checkpoint, Prompt};
-use model::generate::{Completion, Guide, Next, Request, run};
+use model::engine::{Event, Job, Limits, Picture, Settings};
+use model::generate::{Completion, Guide, Next};
 use model::template::{ContentPart, Message};
 use model::text::Cache;
-use model::{Files, Sampling, Span};
-use vision::{Limits, Patches, decode};
+use model::{Engine, Files, Sampling, Span};
+use vision::{Patches, decode};
 
 /// Sums in another order, f32: 2e-5 seen on logits that spread by 4.
 const TOLERANCE: f32 = 2e-4;
 
-fn open(variant: &str) -> Checkpoint {
+fn open(variant: &str) -> Arc<Checkpoint> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(variant);
-    Checkpoint::open(&Files::Dir(dir), DType::F32, &Device::flex())
-        .expect("the golden checkpoint opens")
+    let checkpoint = Checkpoint::open(&Files::Dir(dir), DType::F32, &Device::flex());
+    Arc::new(checkpoint.expect("the golden checkpoint opens"))
 }
 
 fn image(checkpoint: &Checkpoint, name: &str) -> Patches {
@@ -26,7 +28,7 @@ fn image(checkpoint: &Checkpoint, name: &str) -> Patches {
         .join("tests/golden/images")
         .join(format!("{name}.png"));
     let bytes = std::fs::read(path).expect("the golden image is there");
-    let photo = decode(&bytes, &Limits::default()).expect("the golden image decodes");
+    let photo = decode(&bytes, &vision::Limits::default()).expect("the golden image decodes");
     checkpoint
         .processor
         .patches(&photo.pixels)
@@ -105,24 +107,31 @@ impl Guide for Recited {
     }
 }
 
-fn request<G: Guide>(
-    (prompt, image_rows): (Prompt, Option<Tensor<2>>),
+/// A job, and the images behind its placeholders.
+fn job(
+    checkpoint: &Checkpoint,
+    images: &[Patches],
+    text: &str,
     limit: usize,
-    guide: G,
-) -> Request<G> {
-    Request {
-        prompt,
-        image_rows,
+    guide: impl Guide + Send + 'static,
+) -> Job {
+    Job {
+        prompt: prompt(checkpoint, images, text).0,
+        pictures: images.iter().cloned().map(Picture::new).collect(),
         sampling: Sampling::default(),
         max_new_tokens: limit,
-        guide,
+        guide: Box::new(guide),
     }
 }
 
-fn assert_same(name: &str, got: &Completion, want: &Completion) {
-    assert_eq!(got.token_ids, want.token_ids, "{name}");
-    let off = furthest(&got.logprobs, &want.logprobs);
-    assert!(off < TOLERANCE, "{name}: log-probabilities differ by {off}");
+/// Runs `jobs` together on an engine without a past.
+fn run(checkpoint: &Arc<Checkpoint>, jobs: Vec<Job>) -> Vec<Completion> {
+    let mut engine = Engine::new(Arc::clone(checkpoint), Settings::default());
+    let completions = engine.run(jobs);
+    completions
+        .into_iter()
+        .map(|it| it.expect("short jobs"))
+        .collect()
 }
 
 #[test]
@@ -173,33 +182,161 @@ fn with_cache_equals_without() {
     }
 }
 
+/// Some jobs of every kind: no image, one, two; beginnings in common and not.
+fn jobs(checkpoint: &Checkpoint) -> Vec<Job> {
+    let get = |name: &str| image(checkpoint, name);
+    let long = "A photo and a rather longer question about what can be seen in it, so long that it fills more than one block \
+                of tokens whichever tokenizer cuts it, and ends differently each time: ";
+    let job =
+        |images: &[Patches], text: &str, limit| job(checkpoint, images, text, limit, Anything);
+    vec![
+        job(&[], "Short.", 20),
+        job(&[get("tall")], &format!("{long}first"), 7),
+        job(&[get("wide"), get("small")], "Two photos.", 12),
+        job(&[get("tall")], &format!("{long}second"), 9),
+        job(&[get("wide"), get("tall")], "Two photos.", 5),
+        job(&[get("tall")], &format!("{long}first"), 7),
+    ]
+}
+
+fn assert_identical(name: &str, got: &Completion, want: &Completion) {
+    let bits = |it: &Completion| -> Vec<u32> { it.logprobs.iter().map(|p| p.to_bits()).collect() };
+    assert_eq!(got.token_ids, want.token_ids, "{name}");
+    assert_eq!(
+        bits(got),
+        bits(want),
+        "{name}: log-probabilities, bit for bit"
+    );
+}
+
+/// vllm#9567, #27059: greedy output depends on the batch. Not here, not in one bit: alone, together, fed in large and small pieces,
+/// with everything cached and nothing.
 #[test]
-fn batch_of_different_lengths_equals_each_alone() {
-    let checkpoint = open("b");
-    let prompts = || {
-        let one = image(&checkpoint, "tall");
-        let two = [image(&checkpoint, "wide"), image(&checkpoint, "small")];
-        vec![
-            prompt(&checkpoint, &[], "Short."),
-            prompt(
-                &checkpoint,
-                &[one],
-                "A photo and a rather longer question about what can be seen in it.",
-            ),
-            prompt(&checkpoint, &two, "Two photos."),
-        ]
-    };
-    let limits = [20, 7, 12];
-    let batch = prompts()
-        .into_iter()
-        .zip(limits)
-        .map(|(prompt, limit)| request(prompt, limit, Anything))
-        .collect();
-    let (together, _) = run(&checkpoint, batch);
-    for (index, prompt) in prompts().into_iter().enumerate() {
-        let (alone, _) = run(&checkpoint, vec![request(prompt, limits[index], Anything)]);
-        assert_same(&format!("sequence {index}"), &together[index], &alone[0]);
+fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
+    for variant in ["a", "b"] {
+        let checkpoint = open(variant);
+        let count = jobs(&checkpoint).len();
+        let without = Settings {
+            prefix_bytes: 0,
+            image_bytes: 0,
+            ..Settings::default()
+        };
+        let alone: Vec<Completion> = (0..count)
+            .map(|index| {
+                let job = jobs(&checkpoint).swap_remove(index);
+                let mut engine = Engine::new(Arc::clone(&checkpoint), without);
+                engine.run(vec![job]).remove(0).expect("a short job")
+            })
+            .collect();
+        let limits = |sequences, chunk| Limits {
+            sequences,
+            chunk,
+            ..Limits::default()
+        };
+        for limits in [
+            limits(16, 512),
+            limits(16, 32),
+            limits(2, 64),
+            limits(1, 32),
+        ] {
+            let mut engine = Engine::new(
+                Arc::clone(&checkpoint),
+                Settings {
+                    limits,
+                    ..Settings::default()
+                },
+            );
+            for round in ["cold", "warm"] {
+                let together = engine.run(jobs(&checkpoint));
+                for (index, completion) in together.into_iter().enumerate() {
+                    let completion = completion.expect("a short job");
+                    let name = format!("{variant} {limits:?} {round} sequence {index}");
+                    assert_identical(&name, &completion, &alone[index]);
+                }
+            }
+            let stats = engine.stats();
+            assert!(
+                stats.reused_tokens > 0 && stats.reused_images > 0,
+                "{stats:?}"
+            );
+            assert_eq!((stats.running, stats.reserved_tokens), (0, 0));
+        }
     }
+}
+
+/// LMCache#3301, vllm PR#17378: an earlier request's image leaks through a cache.
+#[test]
+fn a_warm_cache_never_shows_another_request_s_image() {
+    let checkpoint = open("a");
+    let ask = |engine: &mut Engine, name: &str| {
+        let job = job(
+            &checkpoint,
+            &[image(&checkpoint, name)],
+            "What is this?",
+            8,
+            Anything,
+        );
+        engine.run(vec![job]).remove(0).expect("a short job")
+    };
+    // Of the same size, so that the token ids of the prompts are the same.
+    let mut other = image(&checkpoint, "tall");
+    for value in &mut other.pixels {
+        *value = -*value;
+    }
+    let mut engine = Engine::new(Arc::clone(&checkpoint), Settings::default());
+    let tall = ask(&mut engine, "tall");
+    let inverted = job(&checkpoint, &[other], "What is this?", 8, Anything);
+    let inverted = engine.run(vec![inverted]).remove(0).expect("a short job");
+    assert_ne!(inverted.logprobs, tall.logprobs);
+    assert_identical("asked again", &ask(&mut engine, "tall"), &tall);
+}
+
+/// vllm#54947: work goes on after the client left.
+#[test]
+fn a_cancelled_sequence_is_gone_before_the_next_step() {
+    let checkpoint = open("a");
+    let mut engine = Engine::new(Arc::clone(&checkpoint), Settings::default());
+    let tall = || [image(&checkpoint, "tall")];
+    let long = |text: &str| job(&checkpoint, &tall(), text, 200, Anything);
+    let first = engine.submit(long("The same question.")).expect("short");
+    let second = engine.submit(long("The same question.")).expect("short");
+    let third = engine.submit(job(&checkpoint, &tall(), "The same question.", 3, Anything));
+    let third = third.expect("short");
+    engine.step(); // the others wait for what the first computes
+    engine.cancel(first);
+    assert_eq!(engine.stats().running, 2);
+    let mut ended = vec![];
+    for _ in 0..20 {
+        for event in engine.step() {
+            match event {
+                Event::Grew(id, _) => assert_ne!(id, first),
+                Event::Ended(id, _) => ended.push(id),
+            }
+        }
+    }
+    assert_eq!(ended, [third]);
+    engine.cancel(second);
+    assert!(engine.is_idle());
+    assert_eq!(engine.stats().reserved_tokens, 0);
+    assert!(engine.step().is_empty());
+}
+
+#[test]
+fn a_job_that_could_never_run_is_refused_at_once() {
+    let checkpoint = open("a");
+    let limits = Limits {
+        cached_tokens: 64,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(Arc::clone(&checkpoint), settings);
+    let refused = engine.submit(job(&checkpoint, &[], "Short.", 64, Anything));
+    let refused = refused.expect_err("prompt and answer are longer than 64");
+    assert!(refused.got > 64 && refused.limit == 64, "{refused}");
+    assert!(engine.is_idle());
 }
 
 #[test]
@@ -218,16 +355,8 @@ fn the_order_of_two_images_matters() {
     let checkpoint = open("a");
     let answer = |names: [&str; 2]| {
         let images = names.map(|name| image(&checkpoint, name));
-        run(
-            &checkpoint,
-            vec![request(
-                prompt(&checkpoint, &images, "Compare."),
-                8,
-                Anything,
-            )],
-        )
-        .0
-        .remove(0)
+        let job = job(&checkpoint, &images, "Compare.", 8, Anything);
+        run(&checkpoint, vec![job]).remove(0)
     };
     assert_ne!(
         answer(["tall", "wide"]).logprobs,
@@ -238,17 +367,16 @@ fn the_order_of_two_images_matters() {
 #[test]
 fn forced_tokens_fed_at_once_have_the_log_probabilities_of_tokens_fed_one_by_one() {
     let checkpoint = open("a");
-    let start = || {
-        prompt(
-            &checkpoint,
-            &[image(&checkpoint, "small")],
-            "Say something.",
-        )
-    };
-    let (free, _) = run(&checkpoint, vec![request(start(), 12, Anything)]);
-    let (forced, _) = run(
+    let images = [image(&checkpoint, "small")];
+    let text = "Say something.";
+    let free = run(
         &checkpoint,
-        vec![request(start(), 13, Recited(free[0].token_ids.clone()))],
+        vec![job(&checkpoint, &images, text, 12, Anything)],
+    );
+    let recited = Recited(free[0].token_ids.clone());
+    let forced = run(
+        &checkpoint,
+        vec![job(&checkpoint, &images, text, 13, recited)],
     );
     assert_eq!(forced[0].token_ids[..12], free[0].token_ids);
     assert_eq!(forced[0].forced, 12);
@@ -259,17 +387,14 @@ fn forced_tokens_fed_at_once_have_the_log_probabilities_of_tokens_fed_one_by_one
 #[test]
 fn vision_placeholders_are_never_generated() {
     let checkpoint = open("a");
-    let hot = Sampling {
-        temperature: 100.0,
-        ..Sampling::default()
-    };
     for seed in 0..4 {
-        let mut request = request(prompt(&checkpoint, &[], "Anything at all."), 100, Anything);
-        request.sampling = Sampling {
+        let mut job = job(&checkpoint, &[], "Anything at all.", 100, Anything);
+        job.sampling = Sampling {
+            temperature: 100.0,
             seed,
-            ..hot.clone()
+            ..Sampling::default()
         };
-        let (answer, _) = run(&checkpoint, vec![request]);
+        let answer = run(&checkpoint, vec![job]);
         for &id in &answer[0].token_ids {
             let text = checkpoint.tokenizer.decode(&[id], false);
             let placeholders = [

@@ -71,10 +71,14 @@ struct ExtractForm {
             content_type = "application/problem+json"),
         (status = 422, description = "A field is missing, unknown or unusable", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "Too busy", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (status = 500, description = "A failure of the server", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "Not ready, or too busy", body = Problem,
-            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds")))
+        (status = 503, description = "Not ready, or shutting down", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 504, description = "No answer in time", body = Problem,
+            content_type = "application/problem+json")
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]

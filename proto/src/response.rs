@@ -119,6 +119,9 @@ pub struct Usage {
     pub completion_tokens: usize,
     /// Those of them that the grammar forced.
     pub forced_tokens: usize,
+    /// Those of the prompt that were not computed again, because an earlier request began the same way.
+    #[serde(default)]
+    pub cached_tokens: usize,
     /// Prompt and completion together.
     pub total_tokens: usize,
 }

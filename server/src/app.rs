@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -42,16 +43,19 @@ struct Inner {
     draining: AtomicBool,
     pool: Pool,
     limits: RequestLimits,
+    deadline: Duration,
 }
 
 impl AppState {
-    /// A state without an engine: it answers 503 until [`AppState::install`].
-    pub fn new(limits: RequestLimits, decoders: usize) -> Self {
+    /// A state without an engine: it answers 503 until [`AppState::install`]. A question that has no answer after `deadline` is
+    /// given up.
+    pub fn new(limits: RequestLimits, decoders: usize, deadline: Duration) -> Self {
         let inner = Inner {
             engine: OnceLock::new(),
             draining: AtomicBool::new(false),
             pool: Pool::new(decoders),
             limits,
+            deadline,
         };
         Self {
             inner: Arc::new(inner),
@@ -81,6 +85,10 @@ impl AppState {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.inner.deadline
     }
 
     pub(crate) fn limits(&self) -> &RequestLimits {

@@ -1,25 +1,31 @@
-//! Where answers are made: a bounded number of places in front of one thread that owns the model.
+//! Where answers are made: a bounded number of places in front of one thread that owns the model's engine.
 //!
-//! The contract is small so that a hardened engine (batches, cancellation inside a generation, shared prefixes)
-//! can take this file's place: [`Engine::reserve`] a place, [`Engine::submit`] a job for it, await the reply.
-//! Not here: HTTP, decoding of images, retries.
+//! The contract: [`Engine::reserve`] a place, [`Engine::submit`] a prepared question for it, await the reply; who drops the reply
+//! frees the place within one step. Not here: HTTP, decoding of images, retries.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use image::RgbImage;
-use model::{Answer, Info, Question};
+use model::engine::{Event, Id, Stats};
+use model::extract::Prepared;
+use model::{Answer, Extractor, Info, Question};
 use proto::Ontology;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use vision::{PixelBox, Processor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use vision::Processor;
 
-/// What the engine needs of a model; [`model::Extractor`] is the one that is shipped, tests bring a fixed one.
+/// What the service needs of a model; [`model::Extractor`] is the one that is shipped, tests bring a fixed one.
 pub trait Extract: Send + Sync + 'static {
-    /// Answers every question, in order. Blocks, and uses the processor heavily.
-    fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, model::Error>>;
+    /// Makes a question ready. Blocks; runs beside the engine.
+    ///
+    /// # Errors
+    /// What the caller can mend is named.
+    fn prepare(&self, question: &Question<'_>) -> Result<Prepared, model::Error>;
+
+    /// Begins the work of the engine's thread.
+    fn open(self: Arc<Self>) -> Box<dyn Session>;
 
     /// The checkpoint behind the answers.
     fn info(&self) -> &Info;
@@ -31,26 +37,22 @@ pub trait Extract: Send + Sync + 'static {
     fn processor(&self) -> &Processor;
 }
 
-/// One question, owned: it crosses from a request to the engine's thread.
-#[derive(Debug)]
-pub struct Job {
-    /// The upright photo.
-    pub photo: RgbImage,
-    /// The object, inside the photo.
-    pub region: PixelBox,
-    /// The headline.
-    pub text: String,
-    /// The entity, a part of the text.
-    pub entity: String,
-}
+/// Questions under way, on the engine's thread.
+pub trait Session {
+    /// Takes a question.
+    ///
+    /// # Errors
+    /// If it could never be answered.
+    fn submit(&mut self, prepared: Prepared) -> Result<Id, model::Error>;
 
-/// A finished job.
-#[derive(Debug)]
-pub struct Done {
-    /// What the model answered.
-    pub answer: Answer,
-    /// How long the job waited for the model.
-    pub queued: Duration,
+    /// Forgets a question.
+    fn cancel(&mut self, id: Id);
+
+    /// Goes on with all questions a little; gives those that ended. Uses the processor heavily.
+    fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)>;
+
+    /// What is done and held.
+    fn stats(&self) -> Stats;
 }
 
 /// Why a job got no answer.
@@ -68,12 +70,6 @@ pub enum EngineError {
     /// The model panicked; the thread went on with the next job.
     #[error("the model panicked: {0}")]
     Panicked(String),
-    /// The model gave another number of answers than there were questions.
-    #[error("the model gave {got} answers to one question")]
-    Answers {
-        /// How many answers came.
-        got: usize,
-    },
     /// The engine's thread is gone.
     #[error("the engine has stopped")]
     Stopped,
@@ -83,8 +79,8 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Seat(#[expect(dead_code, reason = "held for its Drop")] OwnedSemaphorePermit);
 
-/// The reply to a submitted job.
-pub type Reply = oneshot::Receiver<Result<Done, EngineError>>;
+/// The reply to a submitted question.
+pub type Reply = oneshot::Receiver<Result<Answer, EngineError>>;
 
 /// A model, its thread and the places in front of it.
 pub struct Engine {
@@ -92,32 +88,39 @@ pub struct Engine {
     queue: SyncSender<Waiting>,
     seats: Arc<Semaphore>,
     places: usize,
+    stats: watch::Receiver<Stats>,
 }
 
 struct Waiting {
-    job: Job,
+    prepared: Prepared,
+    ticket: Ticket,
+}
+
+/// Who waits for an answer, on which place.
+struct Ticket {
+    reply: oneshot::Sender<Result<Answer, EngineError>>,
     seat: Seat,
-    since: Instant,
-    reply: oneshot::Sender<Result<Done, EngineError>>,
 }
 
 impl Engine {
-    /// Starts the thread. `places` bounds the requests in the house, the running one included.
+    /// Starts the thread. `places` bounds the requests in the house, the running ones included.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(extract: Arc<dyn Extract>, places: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(places);
-        let worker = Arc::clone(&extract);
+        let (publish, stats) = watch::channel(Stats::default());
+        let model = Arc::clone(&extract);
         thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || work(worker.as_ref(), &jobs))?;
+            .spawn(move || work(&model, &jobs, &publish))?;
         let seats = Arc::new(Semaphore::new(places));
         Ok(Self {
             extract,
             queue,
             seats,
             places,
+            stats,
         })
     }
 
@@ -134,16 +137,11 @@ impl Engine {
             })
     }
 
-    /// Queues a job; the seat is given back when the job is done or nobody waits for it any more.
-    pub fn submit(&self, seat: Seat, job: Job) -> Reply {
+    /// Queues a question; the seat is given back when it is answered or nobody waits for it any more.
+    pub fn submit(&self, seat: Seat, prepared: Prepared) -> Reply {
         let (reply, receiver) = oneshot::channel();
-        let waiting = Waiting {
-            job,
-            seat,
-            since: Instant::now(),
-            reply,
-        };
-        if let Err(refused) = self.queue.try_send(waiting) {
+        let ticket = Ticket { reply, seat };
+        if let Err(refused) = self.queue.try_send(Waiting { prepared, ticket }) {
             // As many places in the queue as seats: only a stopped thread refuses. A dropped receiver is fine.
             let (waiting, why) = match refused {
                 TrySendError::Disconnected(waiting) => (waiting, EngineError::Stopped),
@@ -154,49 +152,86 @@ impl Engine {
                     },
                 ),
             };
-            let _ = waiting.reply.send(Err(why));
+            let _ = waiting.ticket.reply.send(Err(why));
         }
         receiver
     }
 
     /// The model behind the engine.
-    pub fn model(&self) -> &dyn Extract {
-        self.extract.as_ref()
+    pub fn model(&self) -> &Arc<dyn Extract> {
+        &self.extract
+    }
+
+    /// What the engine had done and held after its last step.
+    pub fn stats(&self) -> Stats {
+        *self.stats.borrow()
+    }
+
+    /// Requests in the house, and how many there may be.
+    pub fn places(&self) -> (usize, usize) {
+        (self.places - self.seats.available_permits(), self.places)
     }
 }
 
-/// The thread: one job after the other until every sender is gone.
-fn work(extract: &dyn Extract, jobs: &Receiver<Waiting>) {
-    while let Ok(Waiting {
-        job,
-        seat,
-        since,
-        reply,
-    }) = jobs.recv()
-    {
-        if reply.is_closed() {
-            continue; // The client left while the job waited.
+/// The thread: takes questions, goes on with all of them step by step, replies; until every sender is gone.
+fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, publish: &watch::Sender<Stats>) {
+    let mut session = Arc::clone(extract).open();
+    let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
+    loop {
+        if tickets.is_empty() {
+            match jobs.recv() {
+                Ok(waiting) => take(session.as_mut(), &mut tickets, waiting),
+                Err(_) => return,
+            }
         }
-        let queued = since.elapsed();
-        let result = one(extract, &job).map(|answer| Done { answer, queued });
+        while let Ok(waiting) = jobs.try_recv() {
+            take(session.as_mut(), &mut tickets, waiting);
+        }
+        let left: Vec<Id> = tickets
+            .iter()
+            .filter(|(_, ticket)| ticket.reply.is_closed())
+            .map(|(&id, _)| id)
+            .collect();
+        for id in left {
+            session.cancel(id);
+            tickets.remove(&id);
+        }
+        match catch_unwind(AssertUnwindSafe(|| session.step())) {
+            Ok(ended) => {
+                for (id, answer) in ended {
+                    if let Some(ticket) = tickets.remove(&id) {
+                        ticket.send(answer.map_err(EngineError::Model));
+                    }
+                }
+            }
+            Err(panic) => {
+                let why = panic_text(panic.as_ref());
+                for (_, ticket) in std::mem::take(&mut tickets) {
+                    ticket.send(Err(EngineError::Panicked(why.clone())));
+                }
+                session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
+            }
+        }
+        publish.send_replace(session.stats());
+    }
+}
+
+fn take(session: &mut dyn Session, tickets: &mut BTreeMap<Id, Ticket>, waiting: Waiting) {
+    if waiting.ticket.reply.is_closed() {
+        return; // The client left while the question waited.
+    }
+    match session.submit(waiting.prepared) {
+        Ok(id) => drop(tickets.insert(id, waiting.ticket)),
+        Err(error) => waiting.ticket.send(Err(error.into())),
+    }
+}
+
+impl Ticket {
+    /// Replies; the place is free before the client can know.
+    fn send(self, result: Result<Answer, EngineError>) {
+        let Self { reply, seat } = self;
         drop(seat);
         let _ = reply.send(result); // Nobody waiting is no fault.
-    }
-}
-
-fn one(extract: &dyn Extract, job: &Job) -> Result<Answer, EngineError> {
-    let question = Question {
-        image: &job.photo,
-        region: job.region,
-        text: &job.text,
-        entity: &job.entity,
-    };
-    let mut answers = catch_unwind(AssertUnwindSafe(|| extract.extract(&[question])))
-        .map_err(|panic| EngineError::Panicked(panic_text(panic.as_ref())))?;
-    match (answers.pop(), answers.len()) {
-        (Some(answer), 0) => Ok(answer?),
-        (None, _) => Err(EngineError::Answers { got: 0 }),
-        (Some(_), more) => Err(EngineError::Answers { got: more + 1 }),
     }
 }
 
@@ -209,9 +244,17 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
-impl Extract for model::Extractor {
-    fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, model::Error>> {
-        Self::extract(self, questions)
+impl Extract for Extractor {
+    fn prepare(&self, question: &Question<'_>) -> Result<Prepared, model::Error> {
+        Self::prepare(self, question)
+    }
+
+    fn open(self: Arc<Self>) -> Box<dyn Session> {
+        Box::new(Running {
+            engine: self.engine(),
+            extractor: self,
+            questions: BTreeMap::new(),
+        })
     }
 
     fn info(&self) -> &Info {
@@ -224,5 +267,42 @@ impl Extract for model::Extractor {
 
     fn processor(&self) -> &Processor {
         Self::processor(self)
+    }
+}
+
+/// The session of the shipped model.
+struct Running {
+    extractor: Arc<Extractor>,
+    engine: model::Engine,
+    questions: BTreeMap<Id, Prepared>,
+}
+
+impl Session for Running {
+    fn submit(&mut self, prepared: Prepared) -> Result<Id, model::Error> {
+        let id = self.engine.submit(self.extractor.job(&prepared))?;
+        self.questions.insert(id, prepared);
+        Ok(id)
+    }
+
+    fn cancel(&mut self, id: Id) {
+        self.engine.cancel(id);
+        self.questions.remove(&id);
+    }
+
+    fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)> {
+        let mut ended = vec![];
+        for event in self.engine.step() {
+            let Event::Ended(id, completion) = event else {
+                continue;
+            };
+            let prepared = self.questions.remove(&id);
+            let prepared = prepared.expect("every sequence is a question");
+            ended.push((id, self.extractor.answer(&prepared, completion)));
+        }
+        ended
+    }
+
+    fn stats(&self) -> Stats {
+        self.engine.stats()
     }
 }

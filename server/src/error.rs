@@ -97,6 +97,12 @@ pub enum ApiError {
         /// How many requests may be in the house.
         places: usize,
     },
+    /// The answer was not ready in time.
+    #[error("there was no answer within {seconds} s; the question was given up")]
+    TooLate {
+        /// The limit in seconds.
+        seconds: u64,
+    },
     /// Our fault. The text is for the log.
     #[error("{0}")]
     Internal(String),
@@ -106,7 +112,7 @@ pub enum ApiError {
 struct Kind(StatusCode, &'static str);
 
 /// Every slug, for the documentation's test.
-pub const SLUGS: [&str; 22] = [
+pub const SLUGS: [&str; 23] = [
     "not-found",
     "method-not-allowed",
     "unsupported-media-type",
@@ -128,6 +134,7 @@ pub const SLUGS: [&str; 22] = [
     "not-ready",
     "shutting-down",
     "overloaded",
+    "too-late",
     "internal",
 ];
 
@@ -150,7 +157,8 @@ impl ApiError {
             Self::PromptTooLong { .. } => Kind(S::UNPROCESSABLE_ENTITY, "prompt-too-long"),
             Self::NotReady => Kind(S::SERVICE_UNAVAILABLE, "not-ready"),
             Self::ShuttingDown => Kind(S::SERVICE_UNAVAILABLE, "shutting-down"),
-            Self::Overloaded { .. } => Kind(S::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Overloaded { .. } => Kind(S::TOO_MANY_REQUESTS, "overloaded"),
+            Self::TooLate { .. } => Kind(S::GATEWAY_TIMEOUT, "too-late"),
             Self::Internal(_) => Kind(S::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -187,7 +195,7 @@ impl ApiError {
     fn limit(&self) -> Option<u64> {
         match self {
             Self::BodyTooLarge { limit } | Self::PromptTooLong { limit, .. } => Some(*limit as u64),
-            Self::BodyTooSlow { seconds } => Some(*seconds),
+            Self::BodyTooSlow { seconds } | Self::TooLate { seconds } => Some(*seconds),
             Self::Overloaded { places } => Some(*places as u64),
             Self::Field(error) => error.limit(),
             _ => None,
@@ -249,9 +257,9 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::Full { places } => Self::Overloaded { places },
             EngineError::Model(error) => error.into(),
-            error @ (EngineError::Panicked(_)
-            | EngineError::Answers { .. }
-            | EngineError::Stopped) => Self::Internal(error.to_string()),
+            error @ (EngineError::Panicked(_) | EngineError::Stopped) => {
+                Self::Internal(error.to_string())
+            }
         }
     }
 }
@@ -281,7 +289,7 @@ impl IntoResponse for ApiError {
         let status = self.kind().0;
         let body = serde_json::to_vec(&problem).expect("a problem is plain strings and numbers");
         let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status.as_u16(), 429 | 503) {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

@@ -2,12 +2,13 @@
 //!
 //! Blocks: the service runs it on its pool. Holds no model.
 
+use model::Question;
 use vision::{Limits, Photo, Processor, Region};
 
 use crate::fields::{Asked, FieldError};
 
 /// A question with its pixels.
-pub struct Prepared {
+pub struct Pixels {
     /// The upright photo.
     pub photo: Photo,
     /// The object in it.
@@ -20,15 +21,23 @@ pub struct Prepared {
     pub image_tokens: usize,
 }
 
+impl Pixels {
+    /// What the model is asked.
+    pub fn question(&self) -> Question<'_> {
+        Question {
+            image: &self.photo.pixels,
+            region: self.region.pixels,
+            text: &self.text,
+            entity: &self.entity,
+        }
+    }
+}
+
 /// Decodes the image and places the box in it.
 ///
 /// # Errors
 /// When the image or the box is unusable; the error names the field.
-pub fn prepare(
-    asked: Asked,
-    limits: &Limits,
-    processor: &Processor,
-) -> Result<Prepared, FieldError> {
+pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<Pixels, FieldError> {
     let Asked {
         image,
         bbox,
@@ -50,7 +59,7 @@ pub fn prepare(
     };
     let whole = tokens("image", width, height)?;
     let part = tokens("bbox", region.pixels.width(), region.pixels.height())?;
-    Ok(Prepared {
+    Ok(Pixels {
         photo,
         region,
         text,

@@ -30,7 +30,7 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("the socket has no address")?;
         tracing::info!(%address, "listening");
-        let state = AppState::new(settings.limits, settings.decoders);
+        let state = AppState::new(settings.limits, settings.decoders, settings.deadline);
         let loading = load(settings.model, settings.places, state.clone())?;
         let signal = signals()?;
         tokio::select! {

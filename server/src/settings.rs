@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use burn::tensor::{DType, Device};
+use model::engine::{self, Settings};
 use model::{Extractor, Files, Options};
 use proto::Ontology;
 use vision::Limits;
@@ -40,6 +41,8 @@ pub struct ServeSettings {
     pub decoders: usize,
     /// Limits of a request.
     pub limits: RequestLimits,
+    /// How long a question may take.
+    pub deadline: Duration,
     /// What running requests get after the signal to end.
     pub grace: Duration,
 }
@@ -128,6 +131,7 @@ impl ModelSettings {
             template: args.template,
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
+            engine: Settings::default(),
         };
         Ok(Self { id, files, options })
     }
@@ -152,8 +156,18 @@ impl ServeSettings {
     /// # Errors
     /// As [`files`].
     pub fn resolve(args: &ServeArgs) -> Result<Self, UsageError> {
+        let mut model = ModelSettings::resolve(&args.model)?;
+        model.options.engine = Settings {
+            limits: engine::Limits {
+                sequences: args.max_sequences,
+                cached_tokens: args.max_cached_tokens,
+                chunk: args.prefill_tokens.next_multiple_of(model::text::BLOCK),
+            },
+            prefix_bytes: args.prefix_cache_mib << 20,
+            image_bytes: args.image_cache_mib << 20,
+        };
         Ok(Self {
-            model: ModelSettings::resolve(&args.model)?,
+            model,
             listen: args.listen,
             places: args.queue,
             decoders: args.decoders.unwrap_or_else(spare_cores),
@@ -169,6 +183,7 @@ impl ServeSettings {
                     entity: args.max_entity_chars,
                 },
             },
+            deadline: Duration::from_secs(args.deadline_seconds),
             grace: Duration::from_secs(args.grace_seconds),
         })
     }

@@ -94,7 +94,8 @@ fn a_killed_run_ends_where_an_undisturbed_one_does() {
         assert!(status.success(), "{args:?}: {status}");
     };
     run(&[
-        "data", "synth", "--out", "data", "--seed", "4", "--train", "24", "--dev", "1", "--test", "1",
+        "data", "synth", "--out", "data", "--seed", "4", "--train", "24", "--dev", "1", "--test",
+        "1",
     ]);
     let whole = write_config(&folder.0, "whole");
     run(&["train", "sft", "--config", &whole]);

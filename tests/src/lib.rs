@@ -13,6 +13,7 @@ use server::app::{AppState, RequestLimits, app};
 use server::engine::Engine;
 use server::fields::TextLimits;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 
 use crate::stub::Stub;
@@ -31,12 +32,23 @@ pub const LIMITS: RequestLimits = RequestLimits {
     },
 };
 
+/// Nothing in the tests takes so long.
+pub const DEADLINE: Duration = Duration::from_mins(1);
+
 /// A service over `stub` with `places` places, ready.
 ///
 /// # Panics
 /// When the system gives no thread.
 pub fn state(stub: Stub, places: usize) -> AppState {
-    let state = AppState::new(LIMITS, 2);
+    hurried(stub, places, DEADLINE)
+}
+
+/// The same, with little patience.
+///
+/// # Panics
+/// When the system gives no thread.
+pub fn hurried(stub: Stub, places: usize, deadline: Duration) -> AppState {
+    let state = AppState::new(LIMITS, 2, deadline);
     state.install(Engine::start(Arc::new(stub), places).expect("a thread"));
     state
 }

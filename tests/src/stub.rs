@@ -1,12 +1,16 @@
 //! A model without weights: one fixed answer, in the protocol's exact form.
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
-use model::extract::{Timings, Usage};
+use model::checkpoint::Prompt;
+use model::engine::{Id, Picture, Stats};
+use model::extract::{Prepared, Timings, Usage};
+use model::text::Positions;
 use model::{Answer, Error, FinishReason, Info, Question};
 use proto::{Ontology, Template};
-use server::engine::Extract;
+use server::engine::{Extract, Session};
 use vision::{Processor, crop};
 
 /// What the stub does with a question.
@@ -15,6 +19,8 @@ pub enum Manner {
     Answer,
     /// Waits for a signal first.
     Wait(Mutex<Receiver<()>>),
+    /// Never answers; sends the number of questions under way after every step.
+    Never(Mutex<std::sync::mpsc::Sender<usize>>),
     /// Panics.
     Panic,
     /// Fails with this message.
@@ -46,56 +52,110 @@ impl Stub {
             processor: Processor::from_json(&config).expect("a valid configuration"),
         }
     }
+}
 
-    fn answer(&self, question: &Question<'_>) -> Result<Answer, Error> {
-        let texts = [
-            "The object is a person in the middle of the photo.",
-            "The photo shows what the text is about.",
-            "The object is no entity of the text, the person takes part in the event.",
-            "The object is of type per and the entity is of type misc.",
-            "The candidates are /per/misc/present_in, /per/misc/awarded, /per/misc/party, /per/misc/nationality, \
-             /per/misc/president and none.",
-            "The person plays in the event.",
-        ];
-        let raw = proto::render(&texts, "/per/misc/present_in").expect("a valid answer");
-        let object = crop(question.image, &question.region);
-        Ok(Answer {
-            trace: proto::parse(Ontology::more(), &raw)?,
-            raw,
-            image_grid: self.processor.patches(question.image)?.grid,
-            crop_grid: self.processor.patches(&object)?.grid,
-            usage: Usage {
-                prompt_tokens: 100,
-                image_tokens: 60,
-                completion_tokens: 50,
-                forced_tokens: 30,
-            },
-            timings: Timings::default(),
-            finish_reason: FinishReason::Stop,
-        })
+fn answer(prepared: &Prepared) -> Result<Answer, Error> {
+    let texts = [
+        "The object is a person in the middle of the photo.",
+        "The photo shows what the text is about.",
+        "The object is no entity of the text, the person takes part in the event.",
+        "The object is of type per and the entity is of type misc.",
+        "The candidates are /per/misc/present_in, /per/misc/awarded, /per/misc/party, /per/misc/nationality, \
+         /per/misc/president and none.",
+        "The person plays in the event.",
+    ];
+    let raw = proto::render(&texts, "/per/misc/present_in").expect("a valid answer");
+    let [photo, object] = &prepared.pictures;
+    Ok(Answer {
+        trace: proto::parse(Ontology::more(), &raw)?,
+        raw,
+        image_grid: photo.patches.grid,
+        crop_grid: object.patches.grid,
+        usage: Usage {
+            prompt_tokens: 100,
+            image_tokens: 60,
+            completion_tokens: 50,
+            forced_tokens: 30,
+            cached_tokens: 0,
+        },
+        timings: Timings::default(),
+        finish_reason: FinishReason::Stop,
+    })
+}
+
+/// The questions under way, first come first served, one a step.
+struct Queue {
+    stub: Arc<Stub>,
+    next: Id,
+    questions: VecDeque<(Id, Prepared)>,
+}
+
+impl Session for Queue {
+    fn submit(&mut self, prepared: Prepared) -> Result<Id, Error> {
+        self.next += 1;
+        self.questions.push_back((self.next, prepared));
+        Ok(self.next)
+    }
+
+    fn cancel(&mut self, id: Id) {
+        self.questions.retain(|&(it, _)| it != id);
+    }
+
+    fn step(&mut self) -> Vec<(Id, Result<Answer, Error>)> {
+        if let Manner::Never(steps) = &self.stub.manner {
+            let steps = steps.lock().expect("no panic holds it");
+            let _ = steps.send(self.questions.len()); // A test that ended has dropped the receiver.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            return vec![];
+        }
+        let Some((id, prepared)) = self.questions.pop_front() else {
+            return vec![];
+        };
+        let answer = match &self.stub.manner {
+            Manner::Answer | Manner::Never(_) => answer(&prepared),
+            Manner::Wait(signal) => {
+                // A test that ended has dropped the sender: then nobody waits for the answer either.
+                let _ = signal.lock().expect("no panic holds it").recv();
+                answer(&prepared)
+            }
+            Manner::Panic => panic!("the stub was told to panic"),
+            Manner::Fail(message) => Err(Error::bad("secret/place", message)),
+        };
+        vec![(id, answer)]
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
     }
 }
 
 impl Extract for Stub {
-    fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, Error>> {
-        match &self.manner {
-            Manner::Answer => {}
-            Manner::Wait(signal) => {
-                // A test that ended has dropped the sender: then nobody waits for the answer either.
-                let _ = signal.lock().expect("no panic holds it").recv();
-            }
-            Manner::Panic => panic!("the stub was told to panic about {:?}", questions[0].text),
-            Manner::Fail(message) => {
-                return questions
-                    .iter()
-                    .map(|_| Err(Error::bad("secret/place", message)))
-                    .collect();
-            }
-        }
-        questions
-            .iter()
-            .map(|question| self.answer(question))
-            .collect()
+    fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
+        let patches = [
+            self.processor.patches(question.image)?,
+            self.processor
+                .patches(&crop(question.image, &question.region))?,
+        ];
+        Ok(Prepared {
+            prompt: Prompt {
+                ids: vec![],
+                positions: Positions {
+                    axes: vec![],
+                    delta: 0,
+                },
+                image_tokens: 0,
+            },
+            pictures: patches.map(Picture::new),
+            took: std::time::Duration::ZERO,
+        })
+    }
+
+    fn open(self: Arc<Self>) -> Box<dyn Session> {
+        Box::new(Queue {
+            stub: self,
+            next: 0,
+            questions: VecDeque::new(),
+        })
     }
 
     fn info(&self) -> &Info {

@@ -39,7 +39,7 @@ async fn a_question_is_answered() {
     );
     assert_eq!(
         body["usage"],
-        json!({"prompt_tokens": 100, "image_tokens": 60, "completion_tokens": 50, "forced_tokens": 30, "total_tokens": 150})
+        json!({"prompt_tokens": 100, "image_tokens": 60, "completion_tokens": 50, "forced_tokens": 30, "cached_tokens": 0, "total_tokens": 150})
     );
     assert_eq!(body["model"]["id"], "stub");
     assert_eq!(body["finish_reason"], "stop");
@@ -92,7 +92,7 @@ async fn a_box_partly_outside_is_cut_and_reported() {
 
 #[tokio::test]
 async fn the_probes_tell_alive_from_ready() {
-    let loading = server::app::AppState::new(LIMITS, 1);
+    let loading = server::app::AppState::new(LIMITS, 1, tests::DEADLINE);
     assert_eq!(
         ask(&loading, get("/healthz")).await.body,
         json!({"status": "ok"})
@@ -201,7 +201,7 @@ async fn a_full_house_says_so_before_it_reads() {
             break ask(&state, post("not even JSON")).await;
         }
     };
-    assert_eq!(busy.problem(), "503 overloaded -");
+    assert_eq!(busy.problem(), "429 overloaded -");
     assert_eq!(busy.header("retry-after"), "2");
     go.send(()).expect("the stub waits");
     assert_eq!(first.await.expect("no panic").status, StatusCode::OK);
@@ -210,6 +210,41 @@ async fn a_full_house_says_so_before_it_reads() {
         ask(&state, post(question().to_string())).await.status,
         StatusCode::OK
     );
+}
+
+/// vllm#54947: work goes on after the client left.
+#[tokio::test]
+async fn a_client_that_leaves_frees_its_place_within_a_step() {
+    let (steps, under_way) = channel();
+    let state = state(Stub::new(Manner::Never(Mutex::new(steps))), 1);
+    let asking = tokio::spawn({
+        let state = state.clone();
+        async move { ask(&state, post(question().to_string())).await }
+    });
+    let under_way = tokio::task::spawn_blocking(move || {
+        assert_eq!(under_way.recv(), Ok(1), "the question is under way");
+        under_way
+    });
+    let under_way = under_way.await.expect("it was");
+    asking.abort();
+    assert!(asking.await.is_err());
+    // Steps that had begun may still report it; then the thread waits for new questions.
+    let last = tokio::task::spawn_blocking(move || {
+        let patience = std::time::Duration::from_millis(500);
+        std::iter::from_fn(|| under_way.recv_timeout(patience).ok()).last()
+    });
+    assert_eq!(last.await.expect("no panic"), Some(0));
+    let engine = state.engine().expect("ready");
+    assert!(engine.reserve().is_ok(), "the place is free again");
+}
+
+#[tokio::test]
+async fn a_question_without_an_answer_is_given_up() {
+    let (steps, _under_way) = channel();
+    let stub = Stub::new(Manner::Never(Mutex::new(steps)));
+    let state = tests::hurried(stub, 1, std::time::Duration::from_millis(50));
+    let late = ask(&state, post(question().to_string())).await;
+    assert_eq!(late.problem(), "504 too-late -");
 }
 
 #[tokio::test]

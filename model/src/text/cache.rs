@@ -1,5 +1,7 @@
 //! Keys and values of one sequence, appended in place. Knows no scheduling: one cache, one sequence.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::config::TextConfig;
@@ -77,6 +79,50 @@ impl Cache {
             layer.keys.clone().narrow(0, 0, end),
             layer.values.clone().narrow(0, 0, end),
         )
+    }
+
+    /// A copy of the keys and values of the tokens in `rows`.
+    ///
+    /// # Shapes
+    /// - the result: `[2 · layers, rows, key_heads, head_dim]`, for every layer its keys, then its values
+    ///
+    /// # Panics
+    /// If it does not hold that many tokens.
+    pub fn copy(&self, rows: Range<usize>) -> Tensor<4> {
+        assert!(
+            rows.end <= self.len,
+            "tokens {rows:?} of a cache that holds {}",
+            self.len
+        );
+        let part = |buffer: &Tensor<3>| buffer.clone().narrow(0, rows.start, rows.len());
+        let parts = self
+            .layers
+            .iter()
+            .flat_map(|layer| [part(&layer.keys), part(&layer.values)]);
+        Tensor::stack(parts.collect(), 0) // writes a tensor of its own: a view would keep later appends from being in place
+    }
+
+    /// Takes a copy as the next tokens.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    pub fn paste(&mut self, copied: &Tensor<4>) {
+        let [parts, n, heads, width] = copied.dims();
+        assert_eq!(
+            parts,
+            2 * self.layers.len(),
+            "keys and values of all layers"
+        );
+        for layer in 0..self.layers.len() {
+            let part = |index: usize| {
+                copied
+                    .clone()
+                    .narrow(0, index, 1)
+                    .reshape([n, heads, width])
+            };
+            self.append(layer, part(2 * layer), part(2 * layer + 1));
+        }
+        self.advance(n);
     }
 
     /// Counts `n` more tokens, after every layer has appended them.

@@ -17,6 +17,8 @@ pub struct Rows {
     pub rotation: Rotation,
     /// The sequences, in row order.
     pub sequences: Vec<Sequence>,
+    /// Rows of zeros behind them, so that there are never fewer than [`least_rows`].
+    pub padding: usize,
 }
 
 /// One sequence's share of the rows.
@@ -26,34 +28,86 @@ pub struct Sequence {
     pub len: usize,
     /// How many keys come before its own: from its cache or, without caches, from the pass's first rows.
     pub held: usize,
-    /// What they see of the cached and the new keys.
+    /// Its rows, cut where the shape of attention must not depend on what else is fed.
+    pub blocks: Vec<Block>,
+}
+
+/// Rows that attend together.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// How many there are.
+    pub rows: usize,
+    /// How many of the sequence's keys they can see at most, from the first.
+    pub keys: usize,
+    /// What they see of these.
     pub visible: Visible,
 }
 
+/// Cached sequences attend in blocks that end where the sequence's length is a multiple of this. The shape of the work for a token
+/// is then a function of its place alone: neither the pieces in which a prompt is fed nor a reused beginning change a bit.
+pub const BLOCK: usize = 32;
+
 impl Rows {
-    /// `sequences` gives the new tokens' positions and how many tokens come before them, for every sequence.
+    /// `sequences` gives the new tokens' positions and how many tokens come before them, for every sequence. `cached` sequences
+    /// attend in blocks of [`BLOCK`] and are padded to [`least_rows`].
     pub fn new(
         sequences: &[(&[[u32; 3]], usize)],
+        cached: bool,
         config: &TextConfig,
         dtype: DType,
         device: &Device,
     ) -> Self {
-        let all: Vec<[u32; 3]> = sequences
+        let mut all: Vec<[u32; 3]> = sequences
             .iter()
             .flat_map(|(axes, _)| axes.iter().copied())
             .collect();
+        let padding = if cached {
+            least_rows(config).saturating_sub(all.len())
+        } else {
+            0
+        };
+        all.extend(std::iter::repeat_n([0; 3], padding));
         Self {
+            padding,
             rotation: Rotation::new(&angles(&all, config), config.head_dim() / 2, dtype, device),
             sequences: sequences
                 .iter()
                 .map(|(axes, held)| Sequence {
                     len: axes.len(),
                     held: *held,
-                    visible: Visible::causal(axes.len(), *held + axes.len(), device),
+                    blocks: blocks(
+                        *held,
+                        axes.len(),
+                        if cached { BLOCK } else { usize::MAX },
+                        device,
+                    ),
                 })
                 .collect(),
         }
     }
+}
+
+/// Products of fewer rows than this take other paths than those of more, which add in another order: on flex one row alone, and a
+/// narrow result of at most 256 values (gemm 0.19.0, `gemm_basic_generic`). A row's bits must not depend on how many come with it.
+pub fn least_rows(config: &TextConfig) -> usize {
+    let narrowest = config.num_key_value_heads * config.head_dim();
+    (256 / narrowest + 1).max(2)
+}
+
+/// Cuts `rows` rows behind `held` keys wherever the number of keys is a multiple of `size`.
+fn blocks(held: usize, rows: usize, size: usize, device: &Device) -> Vec<Block> {
+    let (mut start, end) = (held, held + rows);
+    let mut blocks = vec![];
+    while start < end {
+        let keys = (start / size + 1).saturating_mul(size).min(end);
+        blocks.push(Block {
+            rows: keys - start,
+            keys,
+            visible: Visible::causal(keys - start, keys, device),
+        });
+        start = keys;
+    }
+    blocks
 }
 
 /// The embedding as the checkpoint names it.
@@ -102,7 +156,7 @@ impl Decoder {
     /// Runs the layers and the final norm. With `caches` (one a sequence, in order) keys and values are appended to them.
     ///
     /// # Shapes
-    /// - `x` and the result: `[n, d]`
+    /// - `x` and the result: `[n, d]`, without padding
     ///
     /// # Panics
     /// If there are caches, but not one for every sequence.
@@ -113,12 +167,22 @@ impl Decoder {
             caches.len(),
             rows.sequences.len()
         );
+        let n = x.dims()[0];
+        if rows.padding > 0 {
+            x = padded(x, rows.padding);
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, rows, index, caches);
         }
         for (cache, sequence) in caches.iter_mut().zip(&rows.sequences) {
             cache.advance(sequence.len);
         }
-        self.norm.forward(x)
+        self.norm.forward(x).narrow(0, 0, n)
     }
+}
+
+/// `x` with `count` rows of zeros behind it.
+pub fn padded(x: Tensor<2>, count: usize) -> Tensor<2> {
+    let zeros = Tensor::zeros([count, x.dims()[1]], (&x.device(), x.dtype()));
+    Tensor::cat(vec![x, zeros], 0)
 }

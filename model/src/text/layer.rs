@@ -57,7 +57,8 @@ impl SelfAttention {
         let mut start = 0;
         let mut parts = Vec::with_capacity(rows.sequences.len());
         for (index, sequence) in rows.sequences.iter().enumerate() {
-            let part = |y: &Tensor<3>| y.clone().narrow(0, start, sequence.len);
+            let first = start;
+            let part = |y: &Tensor<3>| y.clone().narrow(0, first, sequence.len);
             let with_shared = |y: &Tensor<3>| match sequence.held {
                 0 => part(y),
                 held => Tensor::cat(vec![y.clone().narrow(0, 0, held), part(y)], 0),
@@ -66,8 +67,16 @@ impl SelfAttention {
                 Some(cache) => cache.append(layer, part(&k), part(&v)),
                 None => (with_shared(&k), with_shared(&v)),
             };
-            parts.push(attend(part(&q), keys, values, &sequence.visible));
-            start += sequence.len;
+            for block in &sequence.blocks {
+                let q = q.clone().narrow(0, start, block.rows);
+                let seen = |y: &Tensor<3>| y.clone().narrow(0, 0, block.keys);
+                parts.push(attend(q, seen(&keys), seen(&values), &block.visible));
+                start += block.rows;
+            }
+        }
+        if rows.padding > 0 {
+            let shape = [rows.padding, q.dims()[1] * self.head_dim];
+            parts.push(Tensor::zeros(shape, (&q.device(), q.dtype())));
         }
         let y = if parts.len() == 1 {
             parts.remove(0)

@@ -7,7 +7,7 @@ mod mlp;
 mod positions;
 
 pub use cache::Cache;
-pub use decoder::{Decoder, Rows};
+pub use decoder::{BLOCK, Decoder, Rows, least_rows, padded};
 pub use layer::{DecoderLayer, SelfAttention};
 pub use mlp::Mlp;
 pub use positions::{Positions, angles};

@@ -20,9 +20,42 @@ pub struct ServeArgs {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
-    /// Requests in the house at once, waiting ones included; more get 503. Each may hold one body and one photo.
-    #[arg(long, env = "MORE_R1_QUEUE", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
+    /// Requests in the house at once, waiting ones included; more get 429. Each may hold one body and one photo.
+    #[arg(long, env = "MORE_R1_QUEUE", default_value_t = 64, value_name = "N", value_parser = at_least_one)]
     pub queue: usize,
+    /// Answers written at once.
+    #[arg(long, env = "MORE_R1_MAX_SEQUENCES", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
+    pub max_sequences: usize,
+    /// Tokens that all answers under way together may come to hold, prompts included.
+    #[arg(long, env = "MORE_R1_MAX_CACHED_TOKENS", default_value_t = 32_768, value_name = "N", value_parser = at_least_one)]
+    pub max_cached_tokens: usize,
+    /// Prompt tokens read between two tokens of the answers under way.
+    #[arg(long, env = "MORE_R1_PREFILL_TOKENS", default_value_t = 512, value_name = "N", value_parser = at_least_one)]
+    pub prefill_tokens: usize,
+    /// Memory for beginnings of prompts that may come again, in MiB; 0 keeps none.
+    #[arg(
+        long,
+        env = "MORE_R1_PREFIX_CACHE_MIB",
+        default_value_t = 64,
+        value_name = "N"
+    )]
+    pub prefix_cache_mib: usize,
+    /// Memory for encoded images that may come again, in MiB; 0 keeps none.
+    #[arg(
+        long,
+        env = "MORE_R1_IMAGE_CACHE_MIB",
+        default_value_t = 32,
+        value_name = "N"
+    )]
+    pub image_cache_mib: usize,
+    /// Seconds after which a question without an answer is given up.
+    #[arg(
+        long,
+        env = "MORE_R1_DEADLINE_SECONDS",
+        default_value_t = 120,
+        value_name = "N"
+    )]
+    pub deadline_seconds: u64,
     /// Threads that decode images; without it one less than there are cores.
     #[arg(long, env = "MORE_R1_DECODERS", value_name = "N", value_parser = at_least_one)]
     pub decoders: Option<usize>,

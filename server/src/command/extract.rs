@@ -1,15 +1,12 @@
 //! `more-r1 extract`: one question, one answer, without a service.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use proto::ExtractResponse;
 use vision::Limits;
 
 use crate::args::ExtractArgs;
 use crate::command::{Failure, print, read_file};
-use crate::engine::{Engine, EngineError, Job};
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
 use crate::prepare::prepare;
@@ -29,25 +26,10 @@ pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
     let extractor = settings.open()?;
 
     let start = Instant::now();
-    let prepared = prepare(asked, &Limits::default(), extractor.processor())?;
-    let seen = Seen::of(&prepared, start, start.elapsed());
-    let job = Job {
-        photo: prepared.photo.pixels,
-        region: prepared.region.pixels,
-        text: prepared.text,
-        entity: prepared.entity,
-    };
-    let engine = Engine::start(Arc::new(extractor), 1).context("cannot start a thread")?;
-    let seat = engine.reserve().map_err(anyhow::Error::new)?;
-    let done = engine
-        .submit(seat, job)
-        .blocking_recv()
-        .context("the engine has stopped")?;
-    let done = done.map_err(|error| match error {
-        EngineError::Model(error) => Failure::from(error),
-        other => Failure::Failed(other.into()),
-    })?;
-    print(json, &answer(engine.model(), &seen, done), words)
+    let pixels = prepare(asked, &Limits::default(), extractor.processor())?;
+    let seen = Seen::of(&pixels, start, start.elapsed());
+    let answered = extractor.extract(&[pixels.question()]).remove(0)?;
+    print(json, &answer(&extractor, &seen, &answered), words)
 }
 
 fn words(response: &ExtractResponse) -> String {

@@ -1,5 +1,7 @@
 //! `more-r1 generate`: raw chat on any checkpoint, with the tokens and their log-probabilities.
 
+use std::sync::Arc;
+
 use anyhow::{Context, anyhow};
 use model::template::{ContentPart, Message};
 use model::{Checkpoint, Sampling, generate};
@@ -33,7 +35,8 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
         &settings.files,
         settings.options.dtype,
         &settings.options.device,
-    )?;
+    )
+    .map(Arc::new)?;
     let images = files
         .iter()
         .map(|file| {

@@ -8,8 +8,9 @@ use proto::{
 };
 use vision::{Grid, Region};
 
-use crate::engine::{Done, Extract};
-use crate::prepare::Prepared;
+use crate::engine::Extract;
+use crate::prepare::Pixels;
+use model::Answer;
 
 /// What the response says about a question's pixels, kept while the engine has them.
 #[derive(Debug)]
@@ -23,11 +24,11 @@ pub struct Seen {
 
 impl Seen {
     /// Notes sizes, and the time since `start` that went into `preparing`.
-    pub fn of(prepared: &Prepared, start: Instant, preparing: Duration) -> Self {
+    pub fn of(pixels: &Pixels, start: Instant, preparing: Duration) -> Self {
         Self {
-            size: prepared.photo.pixels.dimensions(),
-            format: prepared.photo.format,
-            region: prepared.region,
+            size: pixels.photo.pixels.dimensions(),
+            format: pixels.photo.format,
+            region: pixels.region,
             start,
             preparing,
         }
@@ -35,9 +36,8 @@ impl Seen {
 }
 
 /// The response to one question.
-pub fn answer(model: &dyn Extract, seen: &Seen, done: Done) -> ExtractResponse {
-    let Done { answer, queued } = done;
-    let (usage, times) = (answer.usage, answer.timings);
+pub fn answer(model: &dyn Extract, seen: &Seen, answer: &Answer) -> ExtractResponse {
+    let (usage, times) = (answer.usage, answer.timings.engine);
     let info = model.info();
     let ontology = model.ontology();
     let merge = model.processor().merge_size as usize;
@@ -74,11 +74,12 @@ pub fn answer(model: &dyn Extract, seen: &Seen, done: Done) -> ExtractResponse {
             image_tokens: usage.image_tokens,
             completion_tokens: usage.completion_tokens,
             forced_tokens: usage.forced_tokens,
+            cached_tokens: usage.cached_tokens,
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
         },
         timings_ms: Timings {
-            queue: millis(queued),
-            preprocess: millis(seen.preparing + times.preprocess),
+            queue: millis(times.queue),
+            preprocess: millis(seen.preparing + answer.timings.preprocess),
             vision: millis(times.vision),
             prefill: millis(times.prefill),
             decode: millis(times.decode),

@@ -1,5 +1,6 @@
 //! `POST /extract`: a place, the body, the pixels, the answer, in this order, so that a full house costs no work.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -7,9 +8,10 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use proto::ExtractResponse;
+use tokio::time::timeout_at;
 
 use crate::app::AppState;
-use crate::engine::{EngineError, Job};
+use crate::engine::EngineError;
 use crate::error::ApiError;
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
@@ -32,27 +34,27 @@ pub async fn extract(
 
     let preparing = Instant::now();
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
-    let processor = engine.model().processor().clone();
-    let prepared = state
+    let model = Arc::clone(engine.model());
+    let (seen, prepared) = state
         .pool()
-        .run(move || prepare(asked, &limits.image, &processor))
+        .run(move || {
+            let pixels = prepare(asked, &limits.image, model.processor())?;
+            let seen = Seen::of(&pixels, start, preparing.elapsed());
+            let question = pixels.question();
+            let prepared = model
+                .prepare(&question)
+                .map_err(|error| ApiError::from(error).with_image_tokens(pixels.image_tokens))?;
+            Ok::<_, ApiError>((seen, prepared))
+        })
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
-    let seen = Seen::of(&prepared, start, preparing.elapsed());
-
-    let job = Job {
-        photo: prepared.photo.pixels,
-        region: prepared.region.pixels,
-        text: prepared.text,
-        entity: prepared.entity,
-    };
-    let done = engine
-        .submit(seat, job)
-        .await
-        .unwrap_or(Err(EngineError::Stopped));
-    let done =
-        done.map_err(|error| ApiError::from(error).with_image_tokens(prepared.image_tokens))?;
-    Ok(Json(answer(engine.model(), &seen, done)))
+    let reply = engine.submit(seat, prepared);
+    let answered = timeout_at((start + state.deadline()).into(), reply).await;
+    let answered = answered.map_err(|_| ApiError::TooLate {
+        seconds: state.deadline().as_secs(),
+    })?;
+    let answered = answered.unwrap_or(Err(EngineError::Stopped))?;
+    Ok(Json(answer(engine.model().as_ref(), &seen, &answered)))
 }
 
 /// How a question travels.

@@ -43,6 +43,9 @@ fn log(response: &Response, start: Instant) {
     let millis = start.elapsed().as_millis();
     match response.extensions().get::<Arc<ApiError>>() {
         None => tracing::info!(status, millis, "answered"),
+        Some(error) if status == 429 || status == 503 => {
+            tracing::warn!(status, millis, problem = error.slug(), "turned away");
+        }
         Some(error) if status < 500 => {
             tracing::info!(
                 status,
@@ -51,9 +54,6 @@ fn log(response: &Response, start: Instant) {
                 field = error.field(),
                 "refused"
             );
-        }
-        Some(error) if status == 503 => {
-            tracing::warn!(status, millis, problem = error.slug(), "turned away");
         }
         Some(error) => {
             tracing::error!(status, millis, problem = error.slug(), detail = %error, "failed");

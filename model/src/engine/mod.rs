@@ -1,0 +1,577 @@
+//! Continuous batching: sequences join and leave between steps, share what they have in common, and get the same bytes whoever else
+//! is there. Usable without HTTP. Knows no prompt format; what may follow is a guide's business.
+//!
+//! `schedule` who is fed when · `prefix` beginnings computed before · `bounded` caches that forget
+
+mod bounded;
+mod prefix;
+mod schedule;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blake3::Hash;
+use burn::tensor::{DType, Tensor};
+
+use ::vision::Patches;
+
+use self::bounded::Bounded;
+use self::prefix::Prefixes;
+use self::schedule::Schedule;
+pub use self::schedule::{Id, Limits, TooLong};
+use crate::checkpoint::{Checkpoint, Prompt};
+use crate::generate::{Completion, FinishReason, Guide, Next, Timings};
+use crate::qwen::Span;
+use crate::sampling::{Sampler, Sampling, log_probability};
+use crate::text::{BLOCK, Cache, least_rows, padded};
+
+/// A picture in patches, named by what it shows.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// What the vision tower reads.
+    pub patches: Arc<Patches>,
+    /// BLAKE3 of the grid and every pixel.
+    pub key: Hash,
+}
+
+impl Picture {
+    /// Names `patches`.
+    pub fn new(patches: Patches) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        let grid = patches.grid;
+        for side in [grid.t, grid.h, grid.w] {
+            hasher.update(&(side as u64).to_le_bytes());
+        }
+        let mut bytes = Vec::with_capacity(patches.pixels.len() * 4);
+        bytes.extend(patches.pixels.iter().flat_map(|value| value.to_le_bytes()));
+        hasher.update(&bytes);
+        Self {
+            patches: Arc::new(patches),
+            key: hasher.finalize(),
+        }
+    }
+}
+
+/// A sequence to be continued.
+pub struct Job {
+    /// Where it starts.
+    pub prompt: Prompt,
+    /// Its images, in the order of their placeholders.
+    pub pictures: Vec<Picture>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// At most this many tokens are generated, forced ones included.
+    pub max_new_tokens: usize,
+    /// What may follow.
+    pub guide: Box<dyn Guide + Send>,
+}
+
+/// How an engine is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What runs at once.
+    pub limits: Limits,
+    /// Bytes of beginnings kept; 0 keeps none.
+    pub prefix_bytes: usize,
+    /// Bytes of encoded images kept; 0 keeps none.
+    pub image_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            prefix_bytes: 64 << 20,
+            image_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What happened to a sequence in a step.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It grew by these tokens.
+    Grew(Id, Vec<u32>),
+    /// It ended.
+    Ended(Id, Completion),
+}
+
+/// What an engine has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sequences in the queue.
+    pub waiting: usize,
+    /// Sequences under way.
+    pub running: usize,
+    /// Tokens reserved for those under way.
+    pub reserved_tokens: usize,
+    /// Tokens that may be reserved.
+    pub token_limit: usize,
+    /// Prompt tokens of all sequences that began.
+    pub prompt_tokens: u64,
+    /// Those of them that were not computed again.
+    pub reused_tokens: u64,
+    /// Tokens generated, forced ones included.
+    pub generated_tokens: u64,
+    /// Images asked for.
+    pub images: u64,
+    /// Those of them that were not encoded again.
+    pub reused_images: u64,
+    /// Bytes of beginnings kept.
+    pub prefix_bytes: usize,
+    /// Bytes of encoded images kept.
+    pub image_bytes: usize,
+}
+
+/// A checkpoint and the sequences it continues.
+pub struct Engine {
+    checkpoint: Arc<Checkpoint>,
+    schedule: Schedule,
+    sequences: BTreeMap<Id, Sequence>,
+    prefixes: Prefixes,
+    images: Bounded<2>,
+    /// Admitted, but not begun.
+    admitted: Vec<Id>,
+    /// Blocks that a sequence under way will have computed soon.
+    coming: HashSet<Hash>,
+    next: Id,
+    stats: Stats,
+}
+
+/// A sequence under way.
+struct Sequence {
+    job: Job,
+    sampler: Sampler,
+    /// None until it is fed for the first time.
+    cache: Option<Cache>,
+    /// The names of its prompt's blocks.
+    blocks: Vec<Hash>,
+    /// The rows of its images that were not fed yet.
+    rows: VecDeque<Tensor<2>>,
+    /// Prompt and generated ids.
+    ids: Vec<u32>,
+    logprobs: Vec<f32>,
+    forced: usize,
+    reused: usize,
+    finish: Option<FinishReason>,
+    clock: Clock,
+}
+
+/// When what happened, and what its share of the work took.
+struct Clock {
+    arrived: Instant,
+    began: Option<Instant>,
+    read: Option<Instant>,
+    vision: Duration,
+}
+
+impl Sequence {
+    fn prompt_len(&self) -> usize {
+        self.job.prompt.ids.len()
+    }
+
+    fn generated(&self) -> usize {
+        self.ids.len() - self.prompt_len()
+    }
+
+    fn held(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::len)
+    }
+
+    fn is_full(&self) -> bool {
+        self.generated() >= self.job.max_new_tokens
+    }
+
+    /// Appends forced tokens as far as there is room; their log-probabilities are filled in when they are fed.
+    fn force(&mut self, ids: &[u32]) {
+        let room = self.job.max_new_tokens - self.generated();
+        let ids = &ids[..ids.len().min(room)];
+        self.ids.extend(ids);
+        self.logprobs.extend(ids.iter().map(|_| f32::NAN));
+        self.forced += ids.len();
+    }
+
+    /// The position of the token at `index` of prompt + generated.
+    fn axes(&self, index: usize) -> [u32; 3] {
+        let positions = &self.job.prompt.positions;
+        let generated = || [(index as i64 + positions.delta) as u32; 3];
+        positions.axes.get(index).copied().unwrap_or_else(generated)
+    }
+
+    /// The next `count` rows of its images.
+    fn take_rows(&mut self, mut count: usize) -> Vec<Tensor<2>> {
+        let mut taken = vec![];
+        while count > 0 {
+            let rows = self.rows.pop_front().expect("a row for every placeholder");
+            let here = rows.dims()[0];
+            if here > count {
+                self.rows
+                    .push_front(rows.clone().narrow(0, count, here - count));
+            }
+            taken.push(rows.narrow(0, 0, here.min(count)));
+            count -= here.min(count);
+        }
+        taken
+    }
+
+    /// What became of it.
+    fn complete(self, finish_reason: FinishReason) -> Completion {
+        let now = Instant::now();
+        let (began, read) = (
+            self.clock.began.unwrap_or(now),
+            self.clock.read.unwrap_or(now),
+        );
+        Completion {
+            token_ids: self.ids[self.prompt_len()..].to_vec(),
+            logprobs: self.logprobs,
+            forced: self.forced,
+            reused: self.reused,
+            finish_reason,
+            timings: Timings {
+                queue: began - self.clock.arrived,
+                vision: self.clock.vision,
+                prefill: (read - began).saturating_sub(self.clock.vision),
+                decode: now - read,
+            },
+        }
+    }
+
+    /// Lets sampler and guide choose the next token.
+    fn choose(&mut self, checkpoint: &Checkpoint, logits: &[f32]) {
+        let (guide, tokenizer) = (&self.job.guide, &checkpoint.tokenizer);
+        let id = self.sampler.choose(logits, &self.ids, |id| {
+            !tokenizer.is_silenced(id) && guide.allows(id)
+        });
+        let next = self.job.guide.accept(id);
+        if !matches!(next, Next::Instead(_)) {
+            self.ids.push(id);
+            self.logprobs.push(log_probability(logits, id));
+        }
+        match next {
+            Next::Continue(forced) | Next::Instead(forced) => {
+                self.force(&forced);
+                if self.is_full() {
+                    self.finish = Some(FinishReason::Length);
+                }
+            }
+            Next::Finished(forced) => {
+                self.force(&forced);
+                self.finish = Some(FinishReason::Stop);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// An engine without sequences.
+    pub fn new(checkpoint: Arc<Checkpoint>, settings: Settings) -> Self {
+        Self {
+            checkpoint,
+            schedule: Schedule::new(settings.limits),
+            sequences: BTreeMap::new(),
+            prefixes: Prefixes::new(settings.prefix_bytes),
+            images: Bounded::new(settings.image_bytes),
+            admitted: vec![],
+            coming: HashSet::new(),
+            next: 0,
+            stats: Stats {
+                token_limit: settings.limits.cached_tokens,
+                ..Stats::default()
+            },
+        }
+    }
+
+    /// Puts a job at the end of the queue.
+    ///
+    /// # Errors
+    /// If it is longer than everything the engine may hold.
+    pub fn submit(&mut self, mut job: Job) -> Result<Id, TooLong> {
+        let id = self.next;
+        self.schedule
+            .push(id, job.prompt.ids.len() + job.max_new_tokens)?;
+        self.next += 1;
+        let merge = self.checkpoint.config.vision.spatial_merge_size;
+        let pictures: Vec<(Hash, usize)> = job
+            .pictures
+            .iter()
+            .map(|picture| (picture.key, picture.patches.grid.tokens(merge)))
+            .collect();
+        let blocks = prefix::keys(
+            &job.prompt,
+            &pictures,
+            self.checkpoint.config.image_token_id,
+        );
+        let opening = job.guide.opening();
+        let mut sequence = Sequence {
+            sampler: Sampler::new(&job.sampling),
+            cache: None,
+            blocks,
+            rows: VecDeque::new(),
+            ids: job.prompt.ids.clone(),
+            logprobs: vec![],
+            forced: 0,
+            reused: 0,
+            finish: None,
+            clock: Clock {
+                arrived: Instant::now(),
+                began: None,
+                read: None,
+                vision: Duration::ZERO,
+            },
+            job,
+        };
+        sequence.force(&opening);
+        self.sequences.insert(id, sequence);
+        Ok(id)
+    }
+
+    /// Forgets a sequence; its room is free for the next step.
+    pub fn cancel(&mut self, id: Id) {
+        self.schedule.remove(id);
+        self.admitted.retain(|&it| it != id);
+        let Some(sequence) = self.sequences.remove(&id) else {
+            return;
+        };
+        let reading = sequence.cache.is_some() && sequence.clock.read.is_none();
+        for key in sequence.blocks.iter().filter(|_| reading) {
+            self.coming.remove(key);
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// What it has done and holds.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            waiting: self.schedule.waiting(),
+            running: self.schedule.running(),
+            reserved_tokens: self.schedule.reserved(),
+            prefix_bytes: self.prefixes.bytes(),
+            image_bytes: self.images.bytes(),
+            ..self.stats
+        }
+    }
+
+    /// Continues `jobs` together until all have ended; completions come in the order of the jobs.
+    ///
+    /// # Errors
+    /// A job longer than everything the engine may hold fails alone.
+    pub fn run(&mut self, jobs: Vec<Job>) -> Vec<Result<Completion, TooLong>> {
+        let ids: Vec<Result<Id, TooLong>> = jobs.into_iter().map(|job| self.submit(job)).collect();
+        let mut ended = BTreeMap::new();
+        while !self.is_idle() {
+            for event in self.step() {
+                if let Event::Ended(id, completion) = event {
+                    ended.insert(id, completion);
+                }
+            }
+        }
+        ids.into_iter()
+            .map(|id| Ok(ended.remove(&id?).expect("every sequence ends")))
+            .collect()
+    }
+
+    /// Feeds every sequence that may go on, and lets each that is fed whole choose its next token.
+    pub fn step(&mut self) -> Vec<Event> {
+        while let Some(id) = self.schedule.admit() {
+            self.admitted.push(id);
+        }
+        self.begin();
+        let plan = self.schedule.plan(BLOCK, |id| self.sequences[&id].held());
+        if plan.is_empty() {
+            return vec![];
+        }
+        let hidden = self.feed(&plan);
+        let logits = self.logits(&plan, &hidden);
+        let mut logits = logits.iter().map(Vec::as_slice);
+        let mut events = vec![];
+        for &(id, count) in &plan {
+            let done = self.schedule.fed(id, count);
+            let sequence = self.sequences.get_mut(&id).expect("it was planned");
+            let held = sequence.held();
+            let prompt = sequence.prompt_len();
+            // Rows whose next token is already known (forced) give its log-probability.
+            for index in prompt.max(held - count + 1)..(held + 1).min(sequence.ids.len()) {
+                let row = logits.next().expect("a row for every wanted place");
+                sequence.logprobs[index - prompt] = log_probability(row, sequence.ids[index]);
+            }
+            if !done {
+                continue;
+            }
+            let row = logits.next().expect("a row for every wanted place");
+            let before = sequence.ids.len();
+            let mut grown_from = before;
+            if sequence.clock.read.is_none() {
+                sequence.clock.read = Some(Instant::now());
+                sequence.rows.clear();
+                grown_from = prompt;
+                let cache = sequence.cache.as_ref().expect("it was fed");
+                self.prefixes.keep(&sequence.blocks, cache);
+                for key in &sequence.blocks {
+                    self.coming.remove(key);
+                }
+            }
+            if sequence.is_full() {
+                sequence.finish = Some(FinishReason::Length);
+            } else {
+                sequence.choose(&self.checkpoint, row);
+            }
+            let grown = sequence.ids[grown_from..].to_vec();
+            if !grown.is_empty() {
+                self.stats.generated_tokens += grown.len() as u64;
+                events.push(Event::Grew(id, grown));
+            }
+            if let Some(reason) = sequence.finish {
+                let sequence = self.sequences.remove(&id).expect("it was planned");
+                self.schedule.remove(id);
+                events.push(Event::Ended(id, sequence.complete(reason)));
+            } else {
+                let pending = sequence.ids.len() - before;
+                self.schedule.pend(id, 0, pending);
+            }
+        }
+        events
+    }
+
+    /// Gives those that were admitted their cache, as much of their prompt as is known, and their images. One whose next block
+    /// another is about to compute waits for it.
+    fn begin(&mut self) {
+        let admitted = std::mem::take(&mut self.admitted);
+        for id in admitted {
+            let sequence = self.sequences.get_mut(&id).expect("it was admitted");
+            let missing = self.prefixes.missing(&sequence.blocks);
+            if missing.is_some_and(|key| self.coming.contains(&key)) {
+                self.admitted.push(id);
+                continue;
+            }
+            sequence.clock.began = Some(Instant::now());
+            let prompt = sequence.prompt_len();
+            let network = &self.checkpoint.network;
+            let mut cache = network.cache(prompt + sequence.job.max_new_tokens);
+            let held = self.prefixes.restore(&sequence.blocks, &mut cache);
+            if self.prefixes.keeps() {
+                self.coming.extend(&sequence.blocks[held / BLOCK..]);
+            }
+            sequence.cache = Some(cache);
+            sequence.reused = held;
+            self.stats.prompt_tokens += prompt as u64;
+            self.stats.reused_tokens += held as u64;
+            self.schedule
+                .pend(id, prompt - held, sequence.ids.len() - prompt);
+            self.see(id);
+        }
+    }
+
+    /// Fetches or computes the rows of the images that `id` has not read yet. Each is encoded alone, so that its rows do not depend
+    /// on its neighbours.
+    fn see(&mut self, id: Id) {
+        let start = Instant::now();
+        let sequence = self.sequences.get_mut(&id).expect("it was admitted");
+        let image = self.checkpoint.config.image_token_id;
+        let merge = self.checkpoint.config.vision.spatial_merge_size;
+        let read = sequence.ids[..sequence.held()].iter();
+        let mut read = read.filter(|&&it| it == image).count();
+        for picture in &sequence.job.pictures {
+            let tokens = picture.patches.grid.tokens(merge);
+            let skipped = read.min(tokens);
+            read -= skipped;
+            if skipped == tokens {
+                continue;
+            }
+            self.stats.images += 1;
+            let rows = match self.images.get(&picture.key) {
+                Some(rows) => {
+                    self.stats.reused_images += 1;
+                    rows
+                }
+                None => {
+                    let rows = self.checkpoint.network.encode_images(&[&*picture.patches]);
+                    self.images.put(picture.key, rows.clone());
+                    rows
+                }
+            };
+            sequence
+                .rows
+                .push_back(rows.narrow(0, skipped, tokens - skipped));
+        }
+        sequence.clock.vision = start.elapsed();
+    }
+
+    /// Runs the network over the planned tokens: the last hidden states, sequences one after another.
+    fn feed(&mut self, plan: &[(Id, usize)]) -> Tensor<2> {
+        let image = self.checkpoint.config.image_token_id;
+        let mut counts = plan.iter().copied().peekable();
+        let mut inputs = Vec::with_capacity(plan.len());
+        let mut caches = Vec::with_capacity(plan.len());
+        let mut images = vec![];
+        // The plan is in order of admission, which is the order of ids.
+        for (&id, sequence) in &mut self.sequences {
+            let Some((_, count)) = counts.next_if(|&(planned, _)| planned == id) else {
+                continue;
+            };
+            let held = sequence.held();
+            let ids = sequence.ids[held..held + count].to_vec();
+            let prompt = sequence.prompt_len();
+            let placeholders = ids.iter().take(prompt.saturating_sub(held));
+            images.extend(sequence.take_rows(placeholders.filter(|&&it| it == image).count()));
+            let axes: Vec<[u32; 3]> = (held..held + count).map(|at| sequence.axes(at)).collect();
+            inputs.push((ids, axes, held));
+            caches.push(sequence.cache.as_mut().expect("it has begun"));
+        }
+        assert!(
+            counts.next().is_none(),
+            "only sequences that exist are planned"
+        );
+        let spans: Vec<Span<'_>> = inputs
+            .iter()
+            .map(|(ids, axes, held)| Span {
+                ids,
+                axes,
+                held: *held,
+            })
+            .collect();
+        let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
+        self.checkpoint.network.hidden(&spans, images, &mut caches)
+    }
+
+    /// The scores behind every fed token whose successor is in the answer, in the order of the plan.
+    fn logits(&self, plan: &[(Id, usize)], hidden: &Tensor<2>) -> Vec<Vec<f32>> {
+        let mut start = 0;
+        let mut wanted = vec![];
+        for (id, count) in plan {
+            let sequence = &self.sequences[id];
+            let (before, after) = (sequence.held() - count, sequence.held());
+            let first = before.max(sequence.prompt_len() - 1).min(after);
+            if first < after {
+                wanted.push(
+                    hidden
+                        .clone()
+                        .narrow(0, start + first - before, after - first),
+                );
+            }
+            start += count;
+        }
+        if wanted.is_empty() {
+            return vec![];
+        }
+        let mut rows = Tensor::cat(wanted, 0);
+        let count = rows.dims()[0];
+        let least = least_rows(&self.checkpoint.config.text);
+        if count < least {
+            rows = padded(rows, least - count);
+        }
+        let logits = self.checkpoint.network.logits(rows); // [wanted and padding, vocab]
+        let vocab = logits.dims()[1];
+        let logits: Vec<f32> = logits
+            .cast(DType::F32)
+            .into_data()
+            .try_into_vec()
+            .expect("cast to f32 above");
+        let rows = logits.chunks_exact(vocab).take(count);
+        rows.map(<[f32]>::to_vec).collect()
+    }
+}
