@@ -23,9 +23,11 @@ pub use ontology::{EntityType, Label, NONE, Ontology, OntologyError};
 pub use openapi::openapi;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use prompt::{Part, Template, TemplateError, prompt};
-pub use request::{BboxError, BoxFormatError, BoxFormatName, ExtractRequest, parse_bbox};
+pub use request::{
+    BatchRequest, BboxError, BoxFormatError, BoxFormatName, ExtractRequest, PairRequest, parse_bbox,
+};
 pub use response::{
-    CropReport, ExtractResponse, FinishReason, Health, ImageReport, ModelReport, Relation, Timings,
-    TraceReport, Usage,
+    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, ModelReport,
+    Relation, Timings, TraceReport, Usage,
 };
 pub use trace::{Step, Trace, parse};

@@ -3,9 +3,12 @@
 
 use utoipa::{OpenApi, ToSchema};
 
-use crate::{BoxFormatName, ExtractRequest, ExtractResponse, Health, Problem};
+use crate::{
+    BatchLine, BatchRequest, BoxFormatName, ExtractRequest, ExtractResponse, Health, PairRequest,
+    Problem,
+};
 
-/// The `OpenAPI` document of `POST /extract`, `GET /healthz`, `GET /readyz` and `GET /openapi.json`.
+/// The `OpenAPI` document of `POST /extract`, `POST /extract/batch`, `GET /healthz`, `GET /readyz` and `GET /openapi.json`.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
@@ -17,7 +20,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         description = "From a photo, a box and a text to a reasoned relation between the object in the box and an \
                        entity of the text."
     ),
-    paths(extract, healthz, readyz, openapi_json),
+    paths(extract, batch, healthz, readyz, openapi_json),
+    components(schemas(PairRequest)),
     tags((name = "extract", description = "The relation"), (name = "probes", description = "The service itself"))
 )]
 struct Document;
@@ -83,6 +87,38 @@ struct ExtractForm {
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
 fn extract() {}
+
+/// Many questions at once: one photo and text with many pairs, or many whole questions.
+///
+/// Every question succeeds or fails alone; lines come as answers are ready, in any order.
+#[utoipa::path(
+    post,
+    path = "/extract/batch",
+    tag = "extract",
+    request_body = BatchRequest,
+    responses(
+        (status = 200, description = "One line of JSON for every question, with an answer or a problem", body = BatchLine,
+            content_type = "application/x-ndjson"),
+        (status = 400, description = "The body is not readable", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body or the shared image is too large", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON, or an image format nobody reads", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field of the batch is missing, unknown or unusable", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "Too busy", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 500, description = "A failure of the server", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Not ready, or shutting down", body = Problem,
+            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds")))
+    )
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn batch() {}
 
 /// Is the process alive?
 #[utoipa::path(

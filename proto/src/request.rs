@@ -28,6 +28,38 @@ pub struct ExtractRequest {
     pub entity: String,
 }
 
+/// Many questions at once: either one photo and text with several pairs, or whole questions of their own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// The photo of all `pairs`, as in a single question.
+    pub image: Option<String>,
+    /// The text of all `pairs`.
+    pub text: Option<String>,
+    /// How to read the boxes of `pairs`.
+    #[serde(default)]
+    #[schema(default = "xyxy")]
+    pub box_format: BoxFormatName,
+    /// Objects and entities of `image` and `text`; each is checked alone.
+    #[schema(value_type = Option<Vec<PairRequest>>)]
+    pub pairs: Option<Vec<serde_json::Value>>,
+    /// Whole questions; each is checked alone.
+    #[schema(value_type = Option<Vec<ExtractRequest>>)]
+    pub items: Option<Vec<serde_json::Value>>,
+}
+
+/// One object and one entity of a shared photo and text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PairRequest {
+    /// The object's box in the upright photo.
+    #[schema(value_type = Vec<f64>, min_items = 4, max_items = 4, example = json!([10.0, 20.0, 200.0, 300.0]))]
+    pub bbox: [f64; 4],
+    /// The entity, as the text spells it.
+    #[schema(min_length = 1, example = "World Cup")]
+    pub entity: String,
+}
+
 /// What the four numbers of a box are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{NONE, Ontology, Step, Template, Trace};
+use crate::{NONE, Ontology, Problem, Step, Template, Trace};
 
 /// The answer: the relation, how it was found, and what that took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -24,6 +24,19 @@ pub struct ExtractResponse {
     pub timings_ms: Timings,
     /// Why decoding ended.
     pub finish_reason: FinishReason,
+}
+
+/// One line of the answer to a batch; lines come as they are ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatchLine {
+    /// Which of the pairs or items, from 0.
+    pub index: usize,
+    /// Its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ExtractResponse>,
+    /// Why it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
 }
 
 /// A relation with the types of its two ends.

@@ -154,7 +154,7 @@ fn a_response_has_exactly_the_promised_keys() {
     assert_eq!(keys(&body["model"]), "id hash dtype template ontology");
     assert_eq!(
         keys(&body["usage"]),
-        "prompt_tokens image_tokens completion_tokens forced_tokens total_tokens"
+        "prompt_tokens image_tokens completion_tokens forced_tokens cached_tokens total_tokens"
     );
     assert_eq!(
         keys(&body["timings_ms"]),

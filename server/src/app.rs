@@ -18,7 +18,7 @@ use vision::Limits;
 use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
 use crate::fields::TextLimits;
-use crate::http::{extract, observe, status};
+use crate::http::{batch, extract, observe, status};
 use crate::pool::Pool;
 
 /// What a request may ask for at most.
@@ -30,6 +30,8 @@ pub struct RequestLimits {
     pub image: Limits,
     /// Of the texts.
     pub text: TextLimits,
+    /// Questions of a batch.
+    pub batch: usize,
 }
 
 /// What all requests share.
@@ -100,6 +102,7 @@ impl AppState {
 pub fn app(state: AppState) -> Router {
     Router::new()
         .route("/extract", post(extract::extract))
+        .route("/extract/batch", post(batch::batch))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/openapi.json", get(status::openapi))

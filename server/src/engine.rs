@@ -137,6 +137,12 @@ impl Engine {
             })
     }
 
+    /// Takes a place as soon as there is one: for the questions of a batch, which has a place already.
+    pub async fn wait(&self) -> Seat {
+        let permit = Arc::clone(&self.seats).acquire_owned().await;
+        Seat(permit.expect("the semaphore is never closed"))
+    }
+
     /// Queues a question; the seat is given back when it is answered or nobody waits for it any more.
     pub fn submit(&self, seat: Seat, prepared: Prepared) -> Reply {
         let (reply, receiver) = oneshot::channel();

@@ -24,7 +24,7 @@ const DETAIL_CHARACTERS: usize = 300;
 pub enum ApiError {
     /// No such path.
     #[error(
-        "there is no such path; there are POST /extract, GET /healthz, GET /readyz and GET /openapi.json"
+        "there is no such path; there are POST /extract, POST /extract/batch, GET /healthz, GET /readyz and GET /openapi.json"
     )]
     NotFound,
     /// The path exists, the method does not.
@@ -229,6 +229,7 @@ fn field_kind(error: &FieldError) -> Kind {
         FieldError::Invalid { .. }
         | FieldError::Empty { .. }
         | FieldError::TooLong { .. }
+        | FieldError::TooMany { .. }
         | FieldError::Box(BoxError::UnknownFormat { .. }) => Kind(unprocessable, "invalid-field"),
         FieldError::EntityNotInText => Kind(unprocessable, "entity-not-in-text"),
         FieldError::Box(_) => Kind(unprocessable, "invalid-box"),

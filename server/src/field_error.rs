@@ -14,7 +14,7 @@ pub enum FieldError {
         field: Cow<'static, str>,
     },
     /// Not known.
-    #[error("there is no field `{field}`; there are image, bbox, box_format, text and entity")]
+    #[error("there is no field `{field}` here")]
     Unknown {
         /// Its name.
         field: String,
@@ -49,6 +49,16 @@ pub enum FieldError {
         /// How many may be.
         limit: usize,
     },
+    /// More entries than allowed.
+    #[error("{field} has {got} entries, the limit is {limit}")]
+    TooMany {
+        /// Its name.
+        field: &'static str,
+        /// How many there are.
+        got: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// The entity is no part of the text.
     #[error(
         "entity does not occur in text (compared without regard to case, runs of white space as one space)"
@@ -73,9 +83,10 @@ impl FieldError {
         match self {
             Self::Missing { field } | Self::Invalid { field, .. } => field,
             Self::Unknown { field } | Self::Duplicate { field } => field,
-            Self::Empty { field } | Self::TooLong { field, .. } | Self::Image { field, .. } => {
-                field
-            }
+            Self::Empty { field }
+            | Self::TooLong { field, .. }
+            | Self::TooMany { field, .. }
+            | Self::Image { field, .. } => field,
             Self::EntityNotInText => "entity",
             Self::Box(BoxError::UnknownFormat { .. }) => "box_format",
             Self::Box(_) => "bbox",
@@ -85,7 +96,7 @@ impl FieldError {
     /// The limit that was broken, where it is a whole number.
     pub fn limit(&self) -> Option<u64> {
         match self {
-            Self::TooLong { limit, .. } => Some(*limit as u64),
+            Self::TooLong { limit, .. } | Self::TooMany { limit, .. } => Some(*limit as u64),
             Self::Box(BoxError::Outside { limit, .. }) => Some(u64::from(*limit)),
             Self::Image { source, .. } => match source {
                 vision::Error::TooManyBytes { limit, .. } => Some(*limit as u64),

@@ -5,18 +5,28 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proto::BoxFormatName;
-use vision::BoxFormat;
+use std::sync::Arc;
+use vision::{BoxFormat, Photo};
 
 pub use crate::field_error::FieldError;
 
 /// The fields a request may have, in the order of the documentation.
 pub const NAMES: [&str; 5] = ["image", "bbox", "box_format", "text", "entity"];
 
+/// The image of a question.
+#[derive(Debug, Clone)]
+pub enum Image {
+    /// A file.
+    File(Vec<u8>),
+    /// Decoded already, for several questions.
+    Photo(Arc<Photo>),
+}
+
 /// A question with every field checked, apart from the pixels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Asked {
-    /// The file of the image.
-    pub image: Vec<u8>,
+    /// The image.
+    pub image: Image,
     /// The box as given.
     pub bbox: [f64; 4],
     /// What the box's numbers mean.
@@ -109,7 +119,7 @@ impl Asked {
     /// # Errors
     /// When a text is empty or too long, the entity is not in the text, or a number of the box is not finite.
     pub fn check(self, limits: TextLimits) -> Result<Self, FieldError> {
-        if self.image.is_empty() {
+        if matches!(&self.image, Image::File(file) if file.is_empty()) {
             return Err(FieldError::Empty { field: "image" });
         }
         finite(self.bbox)?;
@@ -154,7 +164,7 @@ mod tests {
         };
         let (text, entity) = (text.to_owned(), entity.to_owned());
         Asked {
-            image: vec![1],
+            image: Image::File(vec![1]),
             bbox: [0.0; 4],
             format: BoxFormat::Xyxy,
             text,

@@ -2,15 +2,17 @@
 //!
 //! Blocks: the service runs it on its pool. Holds no model.
 
+use std::sync::Arc;
+
 use model::Question;
 use vision::{Limits, Photo, Processor, Region};
 
-use crate::fields::{Asked, FieldError};
+use crate::fields::{Asked, FieldError, Image};
 
 /// A question with its pixels.
 pub struct Pixels {
     /// The upright photo.
-    pub photo: Photo,
+    pub photo: Arc<Photo>,
     /// The object in it.
     pub region: Region,
     /// The headline.
@@ -45,11 +47,10 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         text,
         entity,
     } = asked;
-    let photo = vision::decode(&image, limits).map_err(|source| FieldError::Image {
-        field: "image",
-        source,
-    })?;
-    drop(image);
+    let photo = match image {
+        Image::File(file) => Arc::new(read_photo(&file, limits)?),
+        Image::Photo(photo) => photo,
+    };
     let (width, height) = photo.pixels.dimensions();
     let region = vision::region(bbox, format, width, height)?;
     let token = u64::from(processor.patch_size * processor.merge_size).pow(2);
@@ -65,5 +66,16 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         text,
         entity,
         image_tokens: (whole + part) as usize,
+    })
+}
+
+/// Decodes an image file.
+///
+/// # Errors
+/// When it is unusable.
+pub fn read_photo(file: &[u8], limits: &Limits) -> Result<Photo, FieldError> {
+    vision::decode(file, limits).map_err(|source| FieldError::Image {
+        field: "image",
+        source,
     })
 }

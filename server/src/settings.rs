@@ -182,6 +182,7 @@ impl ServeSettings {
                     text: args.max_text_chars,
                     entity: args.max_entity_chars,
                 },
+                batch: args.max_batch_items,
             },
             deadline: Duration::from_secs(args.deadline_seconds),
             grace: Duration::from_secs(args.grace_seconds),

@@ -30,6 +30,7 @@ pub const LIMITS: RequestLimits = RequestLimits {
         text: 300,
         entity: 50,
     },
+    batch: 8,
 };
 
 /// Nothing in the tests takes so long.

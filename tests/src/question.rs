@@ -76,7 +76,12 @@ pub fn with(field: &str, value: Value) -> Value {
 /// # Panics
 /// Never: the request is fixed.
 pub fn post(body: impl Into<Body>) -> Request<Body> {
-    request(Method::POST, "/extract", "application/json", body.into())
+    post_to("/extract", body)
+}
+
+/// `POST` to a path as JSON.
+pub fn post_to(path: &str, body: impl Into<Body>) -> Request<Body> {
+    request(Method::POST, path, "application/json", body.into())
 }
 
 /// `POST /extract` as a form; the bytes go as they are.

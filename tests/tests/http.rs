@@ -125,7 +125,16 @@ async fn the_description_names_every_path() {
     let paths = answer.body["paths"].as_object().expect("paths");
     let mut names: Vec<&str> = paths.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["/extract", "/healthz", "/openapi.json", "/readyz"]);
+    assert_eq!(
+        names,
+        [
+            "/extract",
+            "/extract/batch",
+            "/healthz",
+            "/openapi.json",
+            "/readyz"
+        ]
+    );
 }
 
 #[tokio::test]

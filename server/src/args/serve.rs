@@ -48,6 +48,9 @@ pub struct ServeArgs {
         value_name = "N"
     )]
     pub image_cache_mib: usize,
+    /// Most questions of one batch.
+    #[arg(long, env = "MORE_R1_MAX_BATCH_ITEMS", default_value_t = 256, value_name = "N", value_parser = at_least_one)]
+    pub max_batch_items: usize,
     /// Seconds after which a question without an answer is given up.
     #[arg(
         long,

@@ -7,7 +7,7 @@ use vision::Limits;
 
 use crate::args::ExtractArgs;
 use crate::command::{Failure, print, read_file};
-use crate::fields::Asked;
+use crate::fields::{Asked, Image};
 use crate::http::answer::{Seen, answer};
 use crate::prepare::prepare;
 use crate::settings::{ModelSettings, TEXT_LIMITS};
@@ -16,7 +16,7 @@ pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
     let settings = ModelSettings::resolve(&args.model)?;
     let image = read_file("--image", &args.image)?;
     let asked = Asked {
-        image,
+        image: Image::File(image),
         bbox: args.bbox,
         format: args.box_format,
         text: args.text,

@@ -11,7 +11,7 @@ use proto::ExtractResponse;
 use tokio::time::timeout_at;
 
 use crate::app::AppState;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Seat};
 use crate::error::ApiError;
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
@@ -32,8 +32,23 @@ pub async fn extract(
     let limits = *state.limits();
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
 
-    let preparing = Instant::now();
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
+    Ok(Json(answer_one(&state, seat, start, asked).await?))
+}
+
+/// Answers a checked question that came at `start` and has a place.
+///
+/// # Errors
+/// An unusable image or box, a model that refuses or fails, no answer in time.
+pub async fn answer_one(
+    state: &AppState,
+    seat: Seat,
+    start: Instant,
+    asked: Asked,
+) -> Result<ExtractResponse, ApiError> {
+    let engine = state.engine()?;
+    let limits = *state.limits();
+    let preparing = Instant::now();
     let model = Arc::clone(engine.model());
     let (seen, prepared) = state
         .pool()
@@ -54,17 +69,23 @@ pub async fn extract(
         seconds: state.deadline().as_secs(),
     })?;
     let answered = answered.unwrap_or(Err(EngineError::Stopped))?;
-    Ok(Json(answer(engine.model().as_ref(), &seen, &answered)))
+    Ok(answer(engine.model().as_ref(), &seen, &answered))
 }
 
 /// How a question travels.
-enum Form {
+pub enum Form {
+    /// `application/json`
     Json,
+    /// `multipart/form-data`
     Multipart,
 }
 
 impl Form {
-    fn of(request: &Request) -> Result<Self, ApiError> {
+    /// As the header says.
+    ///
+    /// # Errors
+    /// Neither of the two.
+    pub fn of(request: &Request) -> Result<Self, ApiError> {
         let header = request.headers().get(CONTENT_TYPE);
         let given = header
             .and_then(|value| value.to_str().ok())

@@ -1,6 +1,7 @@
 //! HTTP: reading questions, answering them, saying how the service is. Not here: what a field has to be (`fields.rs`).
 
 pub(crate) mod answer;
+pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod extract;
 pub(crate) mod json;

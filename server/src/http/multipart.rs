@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use vision::BoxFormat;
 
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, NAMES, bbox_from_text};
+use crate::fields::{Asked, FieldError, Image, NAMES, bbox_from_text};
 
 /// Reads the body of a multipart request.
 ///
@@ -40,7 +40,7 @@ pub async fn read(parts: Parts, body: Vec<u8>) -> Result<Asked, ApiError> {
     let [image, bbox, format, text, entity] = seen;
     let missing = |name: &'static str| FieldError::Missing { field: name.into() };
     Ok(Asked {
-        image: image.ok_or_else(|| missing("image"))?,
+        image: Image::File(image.ok_or_else(|| missing("image"))?),
         bbox: bbox_from_text(&utf8("bbox", bbox.ok_or_else(|| missing("bbox"))?)?)?,
         format: match format {
             None => BoxFormat::default(),

@@ -78,8 +78,14 @@ fn request_id(request: &Request) -> HeaderValue {
 
 /// Paths are logged by name: an unknown one may hold anything.
 fn known_path(path: &str) -> &'static str {
-    ["/extract", "/healthz", "/readyz", "/openapi.json"]
-        .into_iter()
-        .find(|known| *known == path)
-        .unwrap_or("(unknown)")
+    [
+        "/extract",
+        "/extract/batch",
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+    ]
+    .into_iter()
+    .find(|known| *known == path)
+    .unwrap_or("(unknown)")
 }

@@ -1,0 +1,193 @@
+//! `POST /extract/batch`: many questions in one request, answers as lines of JSON while they are ready. Each question succeeds or
+//! fails alone; a body that is no batch fails whole. Nothing is kept for a client that leaves.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use proto::{BatchLine, BatchRequest, PairRequest};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::app::AppState;
+use crate::engine::Seat;
+use crate::error::ApiError;
+use crate::fields::{Asked, FieldError, Image, box_format, image_from_text};
+use crate::http::extract::{Form, answer_one};
+use crate::http::{body, json};
+use crate::prepare::read_photo;
+
+/// What lines of JSON are called.
+const NDJSON: &str = "application/x-ndjson";
+
+/// A question not yet read: its own JSON, or a pair of the shared photo and text.
+enum Posed {
+    Item(Value),
+    Pair(Value, Arc<Shared>),
+}
+
+/// What all pairs have in common.
+struct Shared {
+    image: Image,
+    text: String,
+    format: vision::BoxFormat,
+}
+
+impl Posed {
+    /// The question, or what is wrong with it alone.
+    fn read(self) -> Result<Asked, ApiError> {
+        let bytes = |value: Value| serde_json::to_vec(&value).expect("it was JSON before");
+        match self {
+            Self::Item(value) => json::read(&bytes(value)),
+            Self::Pair(value, shared) => {
+                let pair: PairRequest = json::parse(&bytes(value))?;
+                Ok(Asked {
+                    image: shared.image.clone(),
+                    bbox: pair.bbox,
+                    format: shared.format,
+                    text: shared.text.clone(),
+                    entity: pair.entity,
+                })
+            }
+        }
+    }
+}
+
+/// The handler. The batch has one place of its own; a share of the others is used for its questions, so that single ones still
+/// find room.
+pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    let engine = state.engine()?;
+    let Form::Json = Form::of(&request)? else {
+        return Err(ApiError::UnsupportedMediaType {
+            got: "multipart/form-data; a batch is application/json".to_owned(),
+        });
+    };
+    let seat = engine.reserve()?;
+    let (parts, sent) = request.into_parts();
+    let limits = *state.limits();
+    let bytes = body::read(&parts.headers, sent, limits.body).await?;
+    let posed = state
+        .pool()
+        .run(move || read(&bytes, &limits.image, limits.batch))
+        .await
+        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    let work = Work {
+        at_once: (engine.places().1 / 4).max(1),
+        state,
+        _seat: seat,
+        waiting: posed.into_iter().enumerate(),
+        running: JoinSet::new(),
+    };
+    let lines = stream::unfold(work, |mut work| async move {
+        let line = work.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(line), work))
+    });
+    Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
+
+/// Reads the frame of a batch: its questions stay unread.
+fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>, ApiError> {
+    let request: BatchRequest = json::parse(bytes)?;
+    let missing = |field: &'static str| FieldError::Missing {
+        field: field.into(),
+    };
+    let check = |field: &'static str, got: usize| match got {
+        0 => Err(FieldError::Empty { field }),
+        _ if got > most => Err(FieldError::TooMany {
+            field,
+            got,
+            limit: most,
+        }),
+        _ => Ok(()),
+    };
+    match (request.pairs, request.items) {
+        (Some(pairs), None) => {
+            check("pairs", pairs.len())?;
+            let file = image_from_text(&request.image.ok_or_else(|| missing("image"))?)?;
+            let shared = Arc::new(Shared {
+                image: Image::Photo(Arc::new(read_photo(&file, limits)?)),
+                text: request.text.ok_or_else(|| missing("text"))?,
+                format: box_format(request.box_format),
+            });
+            let pair = |value| Posed::Pair(value, Arc::clone(&shared));
+            Ok(pairs.into_iter().map(pair).collect())
+        }
+        (None, Some(items)) => {
+            check("items", items.len())?;
+            for (field, given) in [
+                ("image", request.image.is_some()),
+                ("text", request.text.is_some()),
+            ] {
+                if given {
+                    let reason = "belongs to pairs; every item has its own";
+                    return Err(FieldError::invalid(field, reason).into());
+                }
+            }
+            Ok(items.into_iter().map(Posed::Item).collect())
+        }
+        (None, None) => Err(missing("items").into()),
+        (Some(_), Some(_)) => {
+            Err(FieldError::invalid("pairs", "a batch has either pairs or items").into())
+        }
+    }
+}
+
+/// The questions of a batch; dropping it gives up those under way.
+struct Work {
+    state: AppState,
+    /// The batch's own place.
+    _seat: Seat,
+    waiting: std::iter::Enumerate<std::vec::IntoIter<Posed>>,
+    running: JoinSet<BatchLine>,
+    at_once: usize,
+}
+
+impl Work {
+    /// The next finished line.
+    async fn next(&mut self) -> Option<String> {
+        while self.running.len() < self.at_once {
+            let Some((index, posed)) = self.waiting.next() else {
+                break;
+            };
+            let state = self.state.clone();
+            self.running.spawn(async move {
+                let (answer, problem) = match one(&state, posed).await {
+                    Ok(answer) => (Some(answer), None),
+                    Err(error) => {
+                        tracing::info!(
+                            index,
+                            problem = error.slug(),
+                            "a question of a batch failed"
+                        );
+                        (None, Some(error.problem()))
+                    }
+                };
+                BatchLine {
+                    index,
+                    answer,
+                    problem,
+                }
+            });
+        }
+        let line = match self.running.join_next().await? {
+            Ok(line) => line,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        Some(serde_json::to_string(&line).expect("plain data") + "\n")
+    }
+}
+
+async fn one(state: &AppState, posed: Posed) -> Result<proto::ExtractResponse, ApiError> {
+    let seat = state.engine()?.wait().await;
+    let start = Instant::now();
+    let asked = state
+        .pool()
+        .run(move || posed.read())
+        .await
+        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    answer_one(state, seat, start, asked.check(state.limits().text)?).await
+}
