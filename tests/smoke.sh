@@ -55,6 +55,13 @@ label() { sed 's/.*"label":"\([^"]*\)".*/\1/' <<<"$1"; }
 [ "$(label "$form")" = "$(label "$json")" ] || fail "form and JSON disagree"
 echo "label: $(label "$json")"
 
+printf '{"image":"%s","text":"%s","pairs":[{"bbox":[%s],"entity":"%s"},{"bbox":[%s],"entity":"nobody at all"},{"bbox":[0,0,40,40],"entity":"%s"}]}' \
+    "$(base64 -w 0 "$photo")" "$text" "$bbox" "$entity" "$bbox" "$entity" >"$work/batch.json"
+batch=$(curl -sS "$url/extract/batch" -H 'content-type: application/json' --data-binary "@$work/batch.json")
+[ "$(wc -l <<<"$batch")" = 3 ] || fail "a batch of three has three lines, not: $batch"
+expect "a mistake in a batch stays alone" "$(grep '"index":1' <<<"$batch")" '"problem":.*"field":"entity"'
+[ "$(label "$(grep '"index":0' <<<"$batch")")" = "$(label "$json")" ] || fail "batch and single question disagree"
+
 wrong=$(curl -sS -w ' %{http_code} %{content_type}' "$url/extract" -F "image=@$photo" -F "bbox=$bbox" -F "text=$text" -F 'entity=nobody at all')
 expect "a mistake" "$wrong" '"field":"entity".* 422 application/problem\+json'
 wrong=$(curl -sS -w ' %{http_code} %{content_type}' "$url/nowhere")

@@ -1,7 +1,7 @@
 //! The product's one question: how does this object relate to this entity? Crop, prompt, six steps, typed trace. Takes decoded
 //! pixels; knows no HTTP.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -210,8 +210,13 @@ impl Extractor {
         let prepared: Vec<Result<Prepared, Error>> =
             questions.iter().map(|it| self.prepare(it)).collect();
         let jobs = prepared.iter().flatten().map(|it| self.job(it)).collect();
-        // A panic leaves sequences behind that nobody waits for; the next run ends them too.
-        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut engine = self.engine.lock().unwrap_or_else(|poisoned| {
+            // What a panic left behind is not to be trusted.
+            self.engine.clear_poison();
+            let mut engine = poisoned.into_inner();
+            *engine = self.engine();
+            engine
+        });
         let mut completions = engine.run(jobs).into_iter();
         drop(engine);
         prepared

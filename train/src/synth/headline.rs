@@ -64,6 +64,18 @@ impl Headline {
 
 /// Composes a headline whose main statement has the relation. In training, no statement is a held-out pair.
 pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Headline {
+    loop {
+        if let Some(headline) = attempt(relation, training, rng) {
+            return headline;
+        }
+    }
+}
+
+/// How often the words of one meaning are drawn: a few meanings have no words of a fitting length at all.
+const DRAWS: usize = 1000;
+
+/// Draws a meaning and words for it; nothing when the words never fit.
+fn attempt(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Option<Headline> {
     let (subject, main) = loop {
         let candidates: Vec<Depicted> = identities()
             .into_iter()
@@ -92,12 +104,13 @@ pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Head
         30..52 => (None, aside(subject, &said, rng)),
         _ => (None, None),
     };
-    loop {
+    for _ in 0..DRAWS {
         let words = assemble(subject, &said, bystander, aside, rng);
         if LENGTH.contains(&words.tokens.iter().filter(|token| !is_mark(token)).count()) {
-            return words.finish(subject, &said, bystander);
+            return Some(words.finish(subject, &said, bystander));
         }
     }
+    None
 }
 
 /// A person to name in passing.
