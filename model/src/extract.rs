@@ -224,7 +224,7 @@ impl Extractor {
             .map(|prepared| {
                 let prepared = prepared?;
                 let completion = completions.next().expect("one for every prepared question");
-                self.answer(&prepared, completion?)
+                self.answer(&prepared, &completion?)
             })
             .collect()
     }
@@ -279,7 +279,7 @@ impl Extractor {
     ///
     /// # Errors
     /// If it does not follow the protocol, which the grammar excludes.
-    pub fn answer(&self, prepared: &Prepared, completion: Completion) -> Result<Answer, Error> {
+    pub fn answer(&self, prepared: &Prepared, completion: &Completion) -> Result<Answer, Error> {
         let tokenizer = &self.checkpoint.tokenizer;
         let raw = tokenizer.decode(&completion.token_ids, false);
         let [photo, crop] = &prepared.pictures;

@@ -303,7 +303,7 @@ impl Session for Running {
             };
             let prepared = self.questions.remove(&id);
             let prepared = prepared.expect("every sequence is a question");
-            ended.push((id, self.extractor.answer(&prepared, completion)));
+            ended.push((id, self.extractor.answer(&prepared, &completion)));
         }
         ended
     }

@@ -72,21 +72,13 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let mut log = log::open(&config.run_dir, first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
     let pools = worker_pools(config.training.workers);
-    let groups = if config.training.group_by_photo {
-        by_photo(&records)
-    } else {
-        (0..records.len()).map(|record| vec![record]).collect()
-    };
+    let groups = groups(&records, config.training.group_by_photo);
     let mut order = Order::new(groups, config.training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
-            .map(|i| {
-                order.draw(
-                    step * config.records_per_step() + i,
-                    &config.training.templates,
-                )
-            })
+            .map(|i| step * config.records_per_step() + i)
+            .map(|index| order.draw(index, &config.training.templates))
             .collect();
         let examples = Examples {
             checkpoint: &checkpoint,
@@ -153,8 +145,11 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     })
 }
 
-/// The records of every photo, photos in the order of their first records.
-fn by_photo(records: &[Record]) -> Vec<Vec<usize>> {
+/// Records that come together: those of a photo, photos in the order of their first records, or each by itself.
+fn groups(records: &[Record], by_photo: bool) -> Vec<Vec<usize>> {
+    if !by_photo {
+        return (0..records.len()).map(|record| vec![record]).collect();
+    }
     let mut place: HashMap<&str, usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = vec![];
     for (index, record) in records.iter().enumerate() {
@@ -260,8 +255,8 @@ fn gradients(
         let network = &network.clone().map(&mut Replicator);
         let (mut grads, mut sums) = (Grads::default(), Sums::default());
         for draws in batch.chunks(batch_size) {
-            let share = draws.chunks(draws.len().div_ceil(pools.len()));
-            let Some(share) = share.skip(worker).next() else {
+            let mut shares = draws.chunks(draws.len().div_ceil(pools.len()));
+            let Some(share) = shares.nth(worker) else {
                 continue;
             };
             let photo = |draw: &Draw| &records[draw.record].img_id;

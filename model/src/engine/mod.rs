@@ -483,16 +483,13 @@ impl Engine {
                 continue;
             }
             self.stats.images += 1;
-            let rows = match self.images.get(&picture.key) {
-                Some(rows) => {
-                    self.stats.reused_images += 1;
-                    rows
-                }
-                None => {
-                    let rows = self.checkpoint.network.encode_images(&[&*picture.patches]);
-                    self.images.put(picture.key, rows.clone());
-                    rows
-                }
+            let rows = if let Some(rows) = self.images.get(&picture.key) {
+                self.stats.reused_images += 1;
+                rows
+            } else {
+                let rows = self.checkpoint.network.encode_images(&[&*picture.patches]);
+                self.images.put(picture.key, rows.clone());
+                rows
             };
             sequence
                 .rows
