@@ -41,7 +41,7 @@ pub struct AppState {
 }
 
 struct Inner {
-    engine: OnceLock<Engine>,
+    engine: OnceLock<Arc<Engine>>,
     draining: AtomicBool,
     pool: Pool,
     limits: RequestLimits,
@@ -66,7 +66,7 @@ impl AppState {
 
     /// Gives the service its model; it is ready from here on. A second engine is dropped.
     pub fn install(&self, engine: Engine) {
-        let _ = self.inner.engine.set(engine);
+        let _ = self.inner.engine.set(Arc::new(engine));
     }
 
     /// Says that the service is about to end: it is not ready any more, what has begun is finished.
@@ -78,7 +78,7 @@ impl AppState {
     ///
     /// # Errors
     /// [`ApiError::NotReady`] before [`AppState::install`], [`ApiError::ShuttingDown`] after [`AppState::drain`].
-    pub fn engine(&self) -> Result<&Engine, ApiError> {
+    pub fn engine(&self) -> Result<&Arc<Engine>, ApiError> {
         if self.inner.draining.load(Ordering::Relaxed) {
             return Err(ApiError::ShuttingDown);
         }

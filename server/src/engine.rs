@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use model::engine::{Event, Id, Stats};
+use model::engine::Id;
 use model::extract::Prepared;
 use model::{Answer, Extractor, Info, Question};
 use proto::Ontology;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vision::Processor;
 
 /// What the service needs of a model; [`model::Extractor`] is the one that is shipped, tests bring a fixed one.
@@ -50,9 +50,6 @@ pub trait Session {
 
     /// Goes on with all questions a little; gives those that ended. Uses the processor heavily.
     fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)>;
-
-    /// What is done and held.
-    fn stats(&self) -> Stats;
 }
 
 /// Why a job got no answer.
@@ -88,7 +85,6 @@ pub struct Engine {
     queue: SyncSender<Waiting>,
     seats: Arc<Semaphore>,
     places: usize,
-    stats: watch::Receiver<Stats>,
 }
 
 struct Waiting {
@@ -109,18 +105,16 @@ impl Engine {
     /// When the system gives no thread.
     pub fn start(extract: Arc<dyn Extract>, places: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(places);
-        let (publish, stats) = watch::channel(Stats::default());
         let model = Arc::clone(&extract);
         thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || work(&model, &jobs, &publish))?;
+            .spawn(move || work(&model, &jobs))?;
         let seats = Arc::new(Semaphore::new(places));
         Ok(Self {
             extract,
             queue,
             seats,
             places,
-            stats,
         })
     }
 
@@ -168,19 +162,19 @@ impl Engine {
         &self.extract
     }
 
-    /// What the engine had done and held after its last step.
-    pub fn stats(&self) -> Stats {
-        *self.stats.borrow()
+    /// How many requests may be in the house.
+    pub fn places(&self) -> usize {
+        self.places
     }
 
-    /// Requests in the house, and how many there may be.
-    pub fn places(&self) -> (usize, usize) {
-        (self.places - self.seats.available_permits(), self.places)
+    /// How many more there may be now.
+    pub fn free(&self) -> usize {
+        self.seats.available_permits()
     }
 }
 
 /// The thread: takes questions, goes on with all of them step by step, replies; until every sender is gone.
-fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, publish: &watch::Sender<Stats>) {
+fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
     let mut session = Arc::clone(extract).open();
     let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
     loop {
@@ -218,7 +212,6 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, publish: &watch::S
                 session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
             }
         }
-        publish.send_replace(session.stats());
     }
 }
 
@@ -296,19 +289,12 @@ impl Session for Running {
     }
 
     fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)> {
-        let mut ended = vec![];
-        for event in self.engine.step() {
-            let Event::Ended(id, completion) = event else {
-                continue;
-            };
+        let ended = self.engine.step().into_iter();
+        let answer = |(id, completion)| {
             let prepared = self.questions.remove(&id);
             let prepared = prepared.expect("every sequence is a question");
-            ended.push((id, self.extractor.answer(&prepared, &completion)));
-        }
-        ended
-    }
-
-    fn stats(&self) -> Stats {
-        self.engine.stats()
+            (id, self.extractor.answer(&prepared, &completion))
+        };
+        ended.map(answer).collect()
     }
 }

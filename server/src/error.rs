@@ -33,11 +33,13 @@ pub enum ApiError {
         /// What was tried.
         method: String,
     },
-    /// Neither JSON nor multipart.
-    #[error("content-type is {got}; send application/json or multipart/form-data")]
+    /// A body of a type this path does not read.
+    #[error("content-type is {got}; send {}", taken.join(" or "))]
     UnsupportedMediaType {
         /// What was sent.
         got: String,
+        /// What is read.
+        taken: Vec<&'static str>,
     },
     /// The body is longer than is read.
     #[error("the body is longer than {limit} bytes")]
@@ -66,9 +68,7 @@ pub enum ApiError {
         reason: String,
     },
     /// The body is JSON but no object.
-    #[error(
-        "the body has to be a JSON object with the fields image, bbox, box_format, text and entity"
-    )]
+    #[error("the body has to be a JSON object; GET /openapi.json has its fields")]
     NotAnObject,
     /// A field is missing, unknown, twice there or unusable.
     #[error(transparent)]

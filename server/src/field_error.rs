@@ -14,10 +14,12 @@ pub enum FieldError {
         field: Cow<'static, str>,
     },
     /// Not known.
-    #[error("there is no field `{field}` here")]
+    #[error("there is no field `{field}`; there are {known}")]
     Unknown {
         /// Its name.
         field: String,
+        /// The names of those that are.
+        known: String,
     },
     /// There more than once.
     #[error("the field `{field}` is given twice")]
@@ -82,7 +84,7 @@ impl FieldError {
     pub fn field(&self) -> &str {
         match self {
             Self::Missing { field } | Self::Invalid { field, .. } => field,
-            Self::Unknown { field } | Self::Duplicate { field } => field,
+            Self::Unknown { field, .. } | Self::Duplicate { field } => field,
             Self::Empty { field }
             | Self::TooLong { field, .. }
             | Self::TooMany { field, .. }

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
 use model::checkpoint::Prompt;
-use model::engine::{Id, Picture, Stats};
+use model::engine::{Id, Picture};
 use model::extract::{Prepared, Timings, Usage};
 use model::text::Positions;
 use model::{Answer, Error, FinishReason, Info, Question};
@@ -122,10 +122,6 @@ impl Session for Queue {
             Manner::Fail(message) => Err(Error::bad("secret/place", message)),
         };
         vec![(id, answer)]
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::default()
     }
 }
 

@@ -146,7 +146,7 @@ async fn a_client_that_leaves_takes_its_batch_along() {
         std::iter::from_fn(|| under_way.recv_timeout(patience).ok()).last()
     });
     assert_eq!(last.await.expect("no panic"), Some(0));
-    assert_eq!(state.engine().expect("ready").places(), (0, 8));
+    assert_eq!(state.engine().expect("ready").free(), 8);
 }
 
 #[tokio::test]
@@ -160,4 +160,61 @@ async fn a_full_house_takes_no_batch() {
     let full = ask(&state, post_to("/extract/batch", Body::empty())).await;
     assert_eq!(full.problem(), "429 overloaded -");
     drop(seat);
+}
+
+/// A batch that kept its own place while its questions waited for theirs would wait forever here.
+#[tokio::test]
+async fn batches_do_not_wait_for_each_other() {
+    for places in [1, 2] {
+        let state = state(Stub::new(Manner::Answer), places);
+        let pair = json!({"bbox": question()["bbox"], "entity": question()["entity"]});
+        let batch = pairs(json!([pair, pair, pair]));
+        // As many as there are places, all let in before one question is answered.
+        let mut reading = vec![];
+        for _ in 0..places {
+            let response = send(&state, &batch).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            reading.push(tokio::spawn(to_bytes(response.into_body(), 1 << 20)));
+        }
+        for body in reading {
+            let body = tokio::time::timeout(Duration::from_secs(20), body).await;
+            let body = body.expect("nobody waits forever").expect("no panic");
+            let lines = body.expect("in memory");
+            assert_eq!(lines.split(|&byte| byte == b'\n').count(), 4);
+            assert!(!String::from_utf8_lossy(&lines).contains("problem"));
+        }
+        assert_eq!(state.engine().expect("ready").free(), places);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_has_begun_is_finished_while_the_service_ends() {
+    let (go, signal) = channel();
+    let state = state(Stub::new(Manner::Wait(Mutex::new(signal))), 4);
+    let pair = json!({"bbox": question()["bbox"], "entity": question()["entity"]});
+    let response = send(&state, &pairs(json!([pair, pair, pair]))).await;
+    state.drain();
+    for _ in 0..3 {
+        go.send(()).expect("the stub waits");
+    }
+    let body = to_bytes(response.into_body(), 1 << 20)
+        .await
+        .expect("in memory");
+    let text = String::from_utf8_lossy(&body);
+    assert_eq!(text.matches("\"answer\"").count(), 3, "{text}");
+}
+
+#[tokio::test]
+async fn a_batch_is_json() {
+    let state = state(Stub::new(Manner::Answer), 4);
+    let form = tests::question::request(
+        axum::http::Method::POST,
+        "/extract/batch",
+        "multipart/form-data; boundary=x",
+        Body::empty(),
+    );
+    let refused = ask(&state, form).await;
+    assert_eq!(refused.problem(), "415 unsupported-media-type -");
+    let detail = refused.body["detail"].as_str().expect("a detail");
+    assert!(detail.ends_with("send application/json"), "{detail}");
 }

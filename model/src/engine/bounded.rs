@@ -52,11 +52,6 @@ impl<const D: usize> Bounded<D> {
     pub fn budget(&self) -> usize {
         self.budget
     }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
 
 fn bytes<const D: usize>(tensor: &Tensor<D>) -> usize {
@@ -80,9 +75,9 @@ mod tests {
         assert!(cache.contains(&key("a")) && cache.contains(&key("c")));
         assert!(!cache.contains(&key("b")));
         cache.put(key("c"), value());
-        assert_eq!(cache.bytes(), 32);
+        assert_eq!(cache.bytes, 32);
         cache.put(key("d"), Tensor::zeros([9], &Device::flex()));
         assert!(!cache.contains(&key("d")), "36 bytes never fit");
-        assert_eq!(cache.bytes(), 32);
+        assert_eq!(cache.bytes, 32);
     }
 }

@@ -88,40 +88,17 @@ impl Default for Settings {
     }
 }
 
-/// What happened to a sequence in a step.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// It grew by these tokens.
-    Grew(Id, Vec<u32>),
-    /// It ended.
-    Ended(Id, Completion),
-}
-
 /// What an engine has done and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Sequences in the queue.
-    pub waiting: usize,
     /// Sequences under way.
     pub running: usize,
     /// Tokens reserved for those under way.
     pub reserved_tokens: usize,
-    /// Tokens that may be reserved.
-    pub token_limit: usize,
-    /// Prompt tokens of all sequences that began.
-    pub prompt_tokens: u64,
-    /// Those of them that were not computed again.
+    /// Prompt tokens that were not computed again.
     pub reused_tokens: u64,
-    /// Tokens generated, forced ones included.
-    pub generated_tokens: u64,
-    /// Images asked for.
-    pub images: u64,
-    /// Those of them that were not encoded again.
+    /// Images that were not encoded again.
     pub reused_images: u64,
-    /// Bytes of beginnings kept.
-    pub prefix_bytes: usize,
-    /// Bytes of encoded images kept.
-    pub image_bytes: usize,
 }
 
 /// A checkpoint and the sequences it continues.
@@ -265,7 +242,15 @@ impl Sequence {
 
 impl Engine {
     /// An engine without sequences.
+    ///
+    /// # Panics
+    /// If the chunk is less than a block: prompts would never be read.
     pub fn new(checkpoint: Arc<Checkpoint>, settings: Settings) -> Self {
+        let chunk = settings.limits.chunk;
+        assert!(
+            chunk >= BLOCK,
+            "chunks of {chunk} tokens, a block has {BLOCK}"
+        );
         Self {
             checkpoint,
             schedule: Schedule::new(settings.limits),
@@ -275,10 +260,7 @@ impl Engine {
             admitted: vec![],
             coming: HashSet::new(),
             next: 0,
-            stats: Stats {
-                token_limit: settings.limits.cached_tokens,
-                ..Stats::default()
-            },
+            stats: Stats::default(),
         }
     }
 
@@ -347,11 +329,8 @@ impl Engine {
     /// What it has done and holds.
     pub fn stats(&self) -> Stats {
         Stats {
-            waiting: self.schedule.waiting(),
             running: self.schedule.running(),
             reserved_tokens: self.schedule.reserved(),
-            prefix_bytes: self.prefixes.bytes(),
-            image_bytes: self.images.bytes(),
             ..self.stats
         }
     }
@@ -364,19 +343,15 @@ impl Engine {
         let ids: Vec<Result<Id, TooLong>> = jobs.into_iter().map(|job| self.submit(job)).collect();
         let mut ended = BTreeMap::new();
         while !self.is_idle() {
-            for event in self.step() {
-                if let Event::Ended(id, completion) = event {
-                    ended.insert(id, completion);
-                }
-            }
+            ended.extend(self.step());
         }
         ids.into_iter()
             .map(|id| Ok(ended.remove(&id?).expect("every sequence ends")))
             .collect()
     }
 
-    /// Feeds every sequence that may go on, and lets each that is fed whole choose its next token.
-    pub fn step(&mut self) -> Vec<Event> {
+    /// Feeds every sequence that may go on, and lets each that is fed whole choose its next token; gives those that ended.
+    pub fn step(&mut self) -> Vec<(Id, Completion)> {
         while let Some(id) = self.schedule.admit() {
             self.admitted.push(id);
         }
@@ -387,8 +362,8 @@ impl Engine {
         }
         let hidden = self.feed(&plan);
         let logits = self.logits(&plan, &hidden);
-        let mut logits = logits.iter().map(Vec::as_slice);
-        let mut events = vec![];
+        let mut logits = logits.chunks_exact(self.checkpoint.config.text.vocab_size);
+        let mut ended = vec![];
         for &(id, count) in &plan {
             let done = self.schedule.fed(id, count);
             let sequence = self.sequences.get_mut(&id).expect("it was planned");
@@ -404,11 +379,9 @@ impl Engine {
             }
             let row = logits.next().expect("a row for every wanted place");
             let before = sequence.ids.len();
-            let mut grown_from = before;
             if sequence.clock.read.is_none() {
                 sequence.clock.read = Some(Instant::now());
                 sequence.rows.clear();
-                grown_from = prompt;
                 let cache = sequence.cache.as_ref().expect("it was fed");
                 self.prefixes.keep(&sequence.blocks, cache);
                 for key in &sequence.blocks {
@@ -420,21 +393,16 @@ impl Engine {
             } else {
                 sequence.choose(&self.checkpoint, row);
             }
-            let grown = sequence.ids[grown_from..].to_vec();
-            if !grown.is_empty() {
-                self.stats.generated_tokens += grown.len() as u64;
-                events.push(Event::Grew(id, grown));
-            }
             if let Some(reason) = sequence.finish {
                 let sequence = self.sequences.remove(&id).expect("it was planned");
                 self.schedule.remove(id);
-                events.push(Event::Ended(id, sequence.complete(reason)));
+                ended.push((id, sequence.complete(reason)));
             } else {
                 let pending = sequence.ids.len() - before;
                 self.schedule.pend(id, 0, pending);
             }
         }
-        events
+        ended
     }
 
     /// Gives those that were admitted their cache, as much of their prompt as is known, and their images. One whose next block
@@ -458,7 +426,6 @@ impl Engine {
             }
             sequence.cache = Some(cache);
             sequence.reused = held;
-            self.stats.prompt_tokens += prompt as u64;
             self.stats.reused_tokens += held as u64;
             self.schedule
                 .pend(id, prompt - held, sequence.ids.len() - prompt);
@@ -482,7 +449,6 @@ impl Engine {
             if skipped == tokens {
                 continue;
             }
-            self.stats.images += 1;
             let rows = if let Some(rows) = self.images.get(&picture.key) {
                 self.stats.reused_images += 1;
                 rows
@@ -535,8 +501,9 @@ impl Engine {
         self.checkpoint.network.hidden(&spans, images, &mut caches)
     }
 
-    /// The scores behind every fed token whose successor is in the answer, in the order of the plan.
-    fn logits(&self, plan: &[(Id, usize)], hidden: &Tensor<2>) -> Vec<Vec<f32>> {
+    /// The scores behind every fed token whose successor is in the answer, in the order of the plan, `vocab_size` a token; rows of
+    /// padding may follow.
+    fn logits(&self, plan: &[(Id, usize)], hidden: &Tensor<2>) -> Vec<f32> {
         let mut start = 0;
         let mut wanted = vec![];
         for (id, count) in plan {
@@ -562,13 +529,7 @@ impl Engine {
             rows = padded(rows, least - count);
         }
         let logits = self.checkpoint.network.logits(rows); // [wanted and padding, vocab]
-        let vocab = logits.dims()[1];
-        let logits: Vec<f32> = logits
-            .cast(DType::F32)
-            .into_data()
-            .try_into_vec()
-            .expect("cast to f32 above");
-        let rows = logits.chunks_exact(vocab).take(count);
-        rows.map(<[f32]>::to_vec).collect()
+        let logits = logits.cast(DType::F32).into_data();
+        logits.try_into_vec().expect("cast to f32 above")
     }
 }

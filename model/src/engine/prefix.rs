@@ -61,11 +61,6 @@ impl Prefixes {
             }
         }
     }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.blocks.bytes()
-    }
 }
 
 /// The names of the whole blocks of `prompt` before its last token. Each is a BLAKE3 hash of the name before it, of its tokens, and

@@ -163,6 +163,7 @@ impl Schedule {
     }
 
     /// Sequences in the queue.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

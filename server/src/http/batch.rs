@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::app::AppState;
-use crate::engine::Seat;
+use crate::engine::{Engine, Seat};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, box_format, image_from_text};
 use crate::http::extract::{Form, answer_one};
@@ -57,15 +57,12 @@ impl Posed {
     }
 }
 
-/// The handler. The batch has one place of its own; a share of the others is used for its questions, so that single ones still
-/// find room.
+/// The handler. The place that lets the batch in is its first question's; the others wait for theirs, a quarter of the house at
+/// once, so that single questions still find room. Only questions under way hold places, so batches never wait for each other.
 pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
     let engine = state.engine()?;
-    let Form::Json = Form::of(&request)? else {
-        return Err(ApiError::UnsupportedMediaType {
-            got: "multipart/form-data; a batch is application/json".to_owned(),
-        });
-    };
+    Form::of(&request, &[Form::Json])?;
+    let engine = Arc::clone(engine);
     let seat = engine.reserve()?;
     let (parts, sent) = request.into_parts();
     let limits = *state.limits();
@@ -76,9 +73,10 @@ pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Re
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
     let work = Work {
-        at_once: (engine.places().1 / 4).max(1),
+        at_once: (engine.places() / 4).max(1),
+        engine,
         state,
-        _seat: seat,
+        seat: Some(seat),
         waiting: posed.into_iter().enumerate(),
         running: JoinSet::new(),
     };
@@ -139,8 +137,9 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
 /// The questions of a batch; dropping it gives up those under way.
 struct Work {
     state: AppState,
-    /// The batch's own place.
-    _seat: Seat,
+    engine: Arc<Engine>,
+    /// The place of the first question.
+    seat: Option<Seat>,
     waiting: std::iter::Enumerate<std::vec::IntoIter<Posed>>,
     running: JoinSet<BatchLine>,
     at_once: usize,
@@ -153,9 +152,10 @@ impl Work {
             let Some((index, posed)) = self.waiting.next() else {
                 break;
             };
-            let state = self.state.clone();
+            let (state, engine) = (self.state.clone(), Arc::clone(&self.engine));
+            let seat = self.seat.take();
             self.running.spawn(async move {
-                let (answer, problem) = match one(&state, posed).await {
+                let (answer, problem) = match one(&state, &engine, seat, posed).await {
                     Ok(answer) => (Some(answer), None),
                     Err(error) => {
                         tracing::info!(
@@ -181,13 +181,28 @@ impl Work {
     }
 }
 
-async fn one(state: &AppState, posed: Posed) -> Result<proto::ExtractResponse, ApiError> {
-    let seat = state.engine()?.wait().await;
+async fn one(
+    state: &AppState,
+    engine: &Engine,
+    seat: Option<Seat>,
+    posed: Posed,
+) -> Result<proto::ExtractResponse, ApiError> {
+    let seat = match seat {
+        Some(seat) => seat,
+        None => engine.wait().await,
+    };
     let start = Instant::now();
     let asked = state
         .pool()
         .run(move || posed.read())
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
-    answer_one(state, seat, start, asked.check(state.limits().text)?).await
+    answer_one(
+        state,
+        engine,
+        seat,
+        start,
+        asked.check(state.limits().text)?,
+    )
+    .await
 }

@@ -11,7 +11,7 @@ use proto::ExtractResponse;
 use tokio::time::timeout_at;
 
 use crate::app::AppState;
-use crate::engine::{EngineError, Seat};
+use crate::engine::{Engine, EngineError, Seat};
 use crate::error::ApiError;
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
@@ -25,7 +25,7 @@ pub async fn extract(
 ) -> Result<Json<ExtractResponse>, ApiError> {
     let start = Instant::now();
     let engine = state.engine()?;
-    let form = Form::of(&request)?;
+    let form = Form::of(&request, &[Form::Json, Form::Multipart])?;
     let seat = engine.reserve()?;
 
     let (parts, sent) = request.into_parts();
@@ -33,7 +33,7 @@ pub async fn extract(
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
 
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
-    Ok(Json(answer_one(&state, seat, start, asked).await?))
+    Ok(Json(answer_one(&state, engine, seat, start, asked).await?))
 }
 
 /// Answers a checked question that came at `start` and has a place.
@@ -42,11 +42,11 @@ pub async fn extract(
 /// An unusable image or box, a model that refuses or fails, no answer in time.
 pub async fn answer_one(
     state: &AppState,
+    engine: &Engine,
     seat: Seat,
     start: Instant,
     asked: Asked,
 ) -> Result<ExtractResponse, ApiError> {
-    let engine = state.engine()?;
     let limits = *state.limits();
     let preparing = Instant::now();
     let model = Arc::clone(engine.model());
@@ -73,6 +73,7 @@ pub async fn answer_one(
 }
 
 /// How a question travels.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `application/json`
     Json,
@@ -84,8 +85,8 @@ impl Form {
     /// As the header says.
     ///
     /// # Errors
-    /// Neither of the two.
-    pub fn of(request: &Request) -> Result<Self, ApiError> {
+    /// None of those `taken`.
+    pub fn of(request: &Request, taken: &'static [Self]) -> Result<Self, ApiError> {
         let header = request.headers().get(CONTENT_TYPE);
         let given = header
             .and_then(|value| value.to_str().ok())
@@ -96,12 +97,18 @@ impl Form {
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase();
-        match essence.as_str() {
-            "application/json" => Ok(Self::Json),
-            "multipart/form-data" => Ok(Self::Multipart),
-            _ => Err(ApiError::UnsupportedMediaType {
-                got: given.to_owned(),
-            }),
+        let form = taken.iter().find(|form| form.name() == essence);
+        form.copied().ok_or_else(|| ApiError::UnsupportedMediaType {
+            got: given.to_owned(),
+            taken: taken.iter().map(|form| form.name()).collect(),
+        })
+    }
+
+    /// The media type.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Multipart => "multipart/form-data",
         }
     }
 

@@ -76,7 +76,9 @@ fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
         .into();
     }
     if let Some(field) = quoted("unknown field `") {
-        return FieldError::Unknown { field }.into();
+        let names = reason.split('`').skip(3).step_by(2);
+        let known = names.collect::<Vec<_>>().join(", ");
+        return FieldError::Unknown { field, known }.into();
     }
     if let Some(field) = quoted("duplicate field `") {
         return FieldError::Duplicate { field }.into();

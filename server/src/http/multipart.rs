@@ -26,7 +26,8 @@ pub async fn read(parts: Parts, body: Vec<u8>) -> Result<Asked, ApiError> {
     {
         let name = field.name().unwrap_or_default().to_owned();
         let Some(place) = NAMES.iter().position(|known| *known == name) else {
-            return Err(FieldError::Unknown { field: name }.into());
+            let known = NAMES.join(", ");
+            return Err(FieldError::Unknown { field: name, known }.into());
         };
         if seen[place].is_some() {
             return Err(FieldError::Duplicate { field: name }.into());
