@@ -21,17 +21,42 @@ impl Visible {
             return Self::All;
         }
         let first = keys - queries;
-        let values: Vec<f32> = (0..queries)
-            .flat_map(|q| {
-                (0..keys).map(move |k| {
-                    if k <= first + q {
-                        0.0
-                    } else {
-                        f32::NEG_INFINITY
-                    }
-                })
-            })
-            .collect();
+        Self::mask(queries, keys, |query, key| key <= first + query, device)
+    }
+
+    /// Rows of a tree behind `held` keys: each sees these, the rows it descends from, and itself. A parent comes before its
+    /// children; those of `parents` that are none stand right behind the held keys.
+    pub fn tree(held: usize, parents: &[Option<usize>], device: &Device) -> Self {
+        let descends = |mut row: usize, from: usize| {
+            while row > from {
+                match parents[row] {
+                    Some(parent) => row = parent,
+                    None => return false,
+                }
+            }
+            row == from
+        };
+        let sees = |query: usize, key: usize| key < held || descends(query, key - held);
+        Self::mask(parents.len(), held + parents.len(), sees, device)
+    }
+
+    fn mask(
+        queries: usize,
+        keys: usize,
+        sees: impl Fn(usize, usize) -> bool,
+        device: &Device,
+    ) -> Self {
+        let mut values = Vec::with_capacity(queries * keys);
+        for query in 0..queries {
+            let row = (0..keys).map(|key| {
+                if sees(query, key) {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                }
+            });
+            values.extend(row);
+        }
         Self::Mask(Tensor::from_data(
             TensorData::new(values, [queries, keys]),
             (device, DType::F32),

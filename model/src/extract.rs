@@ -1,19 +1,20 @@
 //! The product's one question: how does this object relate to this entity? Crop, prompt, six steps, typed trace. Takes decoded
 //! pixels; knows no HTTP.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use image::RgbImage;
 
 use ::vision::{Grid, PixelBox, Processor, crop};
-use proto::{Ontology, Part, Template, Trace};
+use proto::{Enforce, Ontology, Part, Template, Trace};
 
+use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Prompt};
 use crate::engine::{Engine, Job, Picture, Settings};
 use crate::generate::{self, Completion, FinishReason};
-use crate::guide::{Script, SixSteps};
+use crate::guide::{Lexicon, Script, SixSteps};
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
 use crate::{Error, Files};
@@ -64,8 +65,10 @@ pub struct Info {
 /// One checkpoint with the six-step protocol over it.
 pub struct Extractor {
     checkpoint: Arc<Checkpoint>,
-    ontology: Ontology,
-    script: Arc<Script>,
+    lexicon: Arc<Lexicon>,
+    /// Of the relations that questions without their own are answered with.
+    script: RwLock<Arc<Script>>,
+    calibration: Calibration,
     options: Options,
     info: Info,
     /// Answers [`Extractor::extract`]; a service makes one of its own.
@@ -83,6 +86,19 @@ pub struct Question<'a> {
     pub text: &'a str,
     /// The entity, as the text writes it.
     pub entity: &'a str,
+    /// How it is to be answered.
+    pub terms: &'a Terms,
+}
+
+/// How a question is to be answered.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What becomes of a label that the trace's own types exclude.
+    pub enforce: Enforce,
+    /// Whether every label gets a probability.
+    pub scored: bool,
+    /// The relations to choose from; without them those of the extractor.
+    pub ontology: Option<Arc<Ontology>>,
 }
 
 /// What the model answered.
@@ -102,6 +118,10 @@ pub struct Answer {
     pub timings: Timings,
     /// Why the answer ended.
     pub finish_reason: FinishReason,
+    /// The relations it was chosen from.
+    pub ontology: Arc<Ontology>,
+    /// The probability of every label in the order of the ontology, if asked for.
+    pub scores: Option<Vec<f64>>,
 }
 
 /// Tokens of one answer.
@@ -137,6 +157,12 @@ pub struct Prepared {
     pub pictures: [Picture; 2],
     /// How long that took.
     pub took: Duration,
+    /// The relations to choose from.
+    pub ontology: Arc<Ontology>,
+    /// What becomes of a label that the trace's own types exclude.
+    pub enforce: Enforce,
+    /// Whether every label gets a probability.
+    pub scored: bool,
 }
 
 impl Extractor {
@@ -151,17 +177,27 @@ impl Extractor {
         options: Options,
     ) -> Result<Self, Error> {
         let checkpoint = Checkpoint::open(files, options.dtype, &options.device)?;
-        Ok(Self::new(id, checkpoint, ontology, options))
+        let calibration = Calibration::open(files)?;
+        Ok(Self::new(id, checkpoint, calibration, ontology, options))
     }
 
     /// Puts the protocol over an open checkpoint.
-    pub fn new(id: &str, checkpoint: Checkpoint, ontology: Ontology, options: Options) -> Self {
-        let vocab = checkpoint.config.text.vocab_size;
+    pub fn new(
+        id: &str,
+        checkpoint: Checkpoint,
+        calibration: Calibration,
+        ontology: Ontology,
+        options: Options,
+    ) -> Self {
+        let lexicon = Arc::new(Lexicon::new(
+            &checkpoint.tokenizer,
+            checkpoint.config.text.vocab_size,
+            &checkpoint.generation.eos_token_id,
+        ));
         let script = Script::new(
             &checkpoint.tokenizer,
-            &ontology,
-            vocab,
-            &checkpoint.generation.eos_token_id,
+            Arc::clone(&lexicon),
+            Arc::new(ontology),
         );
         let info = Info {
             id: id.to_owned(),
@@ -173,8 +209,9 @@ impl Extractor {
         Self {
             engine: Mutex::new(Engine::new(Arc::clone(&checkpoint), options.engine)),
             checkpoint,
-            ontology,
-            script: Arc::new(script),
+            lexicon,
+            script: RwLock::new(Arc::new(script)),
+            calibration,
             options,
             info,
         }
@@ -185,9 +222,36 @@ impl Extractor {
         &self.info
     }
 
-    /// The relations it answers with.
-    pub fn ontology(&self) -> &Ontology {
-        &self.ontology
+    /// The relations that questions without their own are answered with.
+    pub fn ontology(&self) -> Arc<Ontology> {
+        Arc::clone(self.script().ontology())
+    }
+
+    /// Answers with other relations from here on; questions that are prepared keep theirs.
+    pub fn set_ontology(&self, ontology: Ontology) {
+        let script = self.compile(Arc::new(ontology));
+        *self.script.write().unwrap_or_else(PoisonError::into_inner) = script;
+    }
+
+    /// How its scores become probabilities.
+    pub fn calibration(&self) -> Calibration {
+        self.calibration
+    }
+
+    /// The same extractor with other probabilities.
+    #[must_use]
+    pub fn with_calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = calibration;
+        self
+    }
+
+    fn script(&self) -> Arc<Script> {
+        Arc::clone(&self.script.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn compile(&self, ontology: Arc<Ontology>) -> Arc<Script> {
+        let lexicon = Arc::clone(&self.lexicon);
+        Arc::new(Script::new(&self.checkpoint.tokenizer, lexicon, ontology))
     }
 
     /// How it turns pictures into patches.
@@ -240,10 +304,12 @@ impl Extractor {
             processor.patches(question.image)?,
             processor.patches(&crop(question.image, &question.region))?,
         ];
+        let terms = question.terms;
+        let ontology = terms.ontology.clone().unwrap_or_else(|| self.ontology());
         let ids = question_ids(
             &self.checkpoint,
             self.options.template,
-            &self.ontology,
+            &ontology,
             question.text,
             question.entity,
         )?;
@@ -258,18 +324,31 @@ impl Extractor {
             prompt,
             pictures: patches.map(Picture::new),
             took: start.elapsed(),
+            ontology,
+            enforce: terms.enforce,
+            scored: terms.scored,
         })
     }
 
     /// What an engine has to do for a prepared question.
     pub fn job(&self, prepared: &Prepared) -> Job {
+        let mut script = self.script();
+        if !Arc::ptr_eq(script.ontology(), &prepared.ontology) {
+            script = self.compile(Arc::clone(&prepared.ontology));
+        }
         Job {
             prompt: prepared.prompt.clone(),
             pictures: prepared.pictures.to_vec(),
             sampling: Sampling::default(),
             max_new_tokens: self.options.max_new_tokens,
+            scored_tokens: if prepared.scored {
+                script.label_tokens()
+            } else {
+                0
+            },
             guide: Box::new(SixSteps::new(
-                Arc::clone(&self.script),
+                script,
+                prepared.enforce,
                 self.options.max_new_tokens,
             )),
         }
@@ -284,7 +363,7 @@ impl Extractor {
         let raw = tokenizer.decode(&completion.token_ids, false);
         let [photo, crop] = &prepared.pictures;
         Ok(Answer {
-            trace: proto::parse(&self.ontology, &raw)?,
+            trace: proto::parse(&prepared.ontology, &raw)?,
             raw,
             image_grid: photo.patches.grid,
             crop_grid: crop.patches.grid,
@@ -300,6 +379,11 @@ impl Extractor {
                 engine: completion.timings,
             },
             finish_reason: completion.finish_reason,
+            ontology: Arc::clone(&prepared.ontology),
+            scores: completion
+                .scores
+                .as_ref()
+                .map(|scores| self.calibration.probabilities(scores)),
         })
     }
 }

@@ -18,6 +18,10 @@ pub trait Guide {
     fn opening(&mut self) -> Vec<u32>;
     /// Whether `id` may come next.
     fn allows(&self, id: u32) -> bool;
+    /// The whole strings of which the next tokens are one, where such a choice begins. None of them begins with another.
+    fn choices(&self) -> Option<&[Vec<u32>]> {
+        None
+    }
     /// Takes note of the chosen `id`; says what must follow it, or that the answer is complete.
     fn accept(&mut self, id: u32) -> Next;
 }
@@ -59,6 +63,8 @@ pub struct Completion {
     pub token_ids: Vec<u32>,
     /// The model's own log-probability of every id, before penalty, temperature and masks; a forced id has that of its place.
     pub logprobs: Vec<f32>,
+    /// The log-probability of each of the choices that the job wanted scored, all tokens of it together.
+    pub scores: Option<Vec<f32>>,
     /// How many ids were forced.
     pub forced: usize,
     /// How many tokens of the prompt were not computed again.
@@ -153,6 +159,7 @@ pub fn generate(
         pictures: images.iter().cloned().map(Picture::new).collect(),
         sampling: sampling.clone(),
         max_new_tokens,
+        scored_tokens: 0,
         guide: Box::new(Free::new(checkpoint)),
     };
     let mut completions = Engine::new(Arc::clone(checkpoint), settings).run(vec![job]);

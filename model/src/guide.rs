@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use proto::{Ontology, ParseError, Segment, grammar, pieces};
+use proto::{Enforce, Ontology, ParseError, Segment, grammar, pieces, stated_types};
 
 use crate::generate::{Guide, Next};
 use crate::tokenizer::Tokenizer;
@@ -14,40 +14,21 @@ const MAX_STEP_TOKENS: usize = 160;
 /// What begins a heading, and so what no free text may say, be it in one token or in pieces.
 const HEADING: &str = " Step";
 
-/// The grammar in tokens, made once a checkpoint and ontology.
+/// The step that states the types of object and entity.
+const TYPES_STEP: usize = 4;
+
+/// What the tokens read, made once a checkpoint.
 #[derive(Debug)]
-pub struct Script {
-    segments: Vec<Tokens>,
+pub struct Lexicon {
     /// By id: what each token reads.
     texts: Vec<String>,
     /// By id: tokens no free text may hold.
     forbidden: Vec<bool>,
 }
 
-#[derive(Debug)]
-enum Tokens {
-    Forced(Vec<u32>),
-    Free,
-    Label(Vec<Vec<u32>>),
-}
-
-impl Script {
-    /// The grammar of `ontology` in the tokens of `tokenizer`.
-    pub fn new(tokenizer: &Tokenizer, ontology: &Ontology, vocab: usize, eos: &[u32]) -> Self {
-        let segments = grammar()
-            .into_iter()
-            .map(|segment| match segment {
-                Segment::Forced(text) => Tokens::Forced(tokenizer.encode(&text)),
-                Segment::Free => Tokens::Free,
-                Segment::Label => Tokens::Label(
-                    ontology
-                        .labels
-                        .iter()
-                        .map(|label| tokenizer.encode(&label.name))
-                        .collect(),
-                ),
-            })
-            .collect();
+impl Lexicon {
+    /// The first `vocab` tokens of `tokenizer`; those in `eos` end answers.
+    pub fn new(tokenizer: &Tokenizer, vocab: usize, eos: &[u32]) -> Self {
         let texts: Vec<String> = (0..vocab as u32)
             .map(|id| tokenizer.decode(&[id], false))
             .collect();
@@ -58,29 +39,108 @@ impl Script {
                 || text.is_empty()
         };
         let forbidden = (0..).zip(&texts).map(breaks).collect();
+        Self { texts, forbidden }
+    }
+}
+
+/// The grammar in tokens, made once a checkpoint and ontology.
+#[derive(Debug)]
+pub struct Script {
+    lexicon: Arc<Lexicon>,
+    ontology: Arc<Ontology>,
+    segments: Vec<Tokens>,
+}
+
+#[derive(Debug)]
+enum Tokens {
+    Forced(Vec<u32>),
+    Free,
+    /// In the order of the ontology. No label begins with another: where its text does, the other ends with the first token of
+    /// what is forced behind it.
+    Label(Vec<Vec<u32>>),
+}
+
+impl Script {
+    /// The grammar of `ontology` in the tokens of `tokenizer`.
+    pub fn new(tokenizer: &Tokenizer, lexicon: Arc<Lexicon>, ontology: Arc<Ontology>) -> Self {
+        let encode = |label: &proto::Label| tokenizer.encode(&label.name);
+        let mut segments: Vec<Tokens> = grammar()
+            .into_iter()
+            .map(|segment| match segment {
+                Segment::Forced(text) => Tokens::Forced(tokenizer.encode(&text)),
+                Segment::Free => Tokens::Free,
+                Segment::Label => Tokens::Label(ontology.labels.iter().map(encode).collect()),
+            })
+            .collect();
+        for at in 0..segments.len() {
+            if let (Tokens::Label(labels), Some(Tokens::Forced(close))) =
+                (&segments[at], segments.get(at + 1))
+            {
+                segments[at] = Tokens::Label(told_apart(labels, close[0]));
+            }
+        }
         Self {
+            lexicon,
+            ontology,
             segments,
-            texts,
-            forbidden,
         }
     }
 
-    /// The first token of the forced text behind the free segment at `index`: saying it ends the segment.
+    /// The relations it ends in.
+    pub fn ontology(&self) -> &Arc<Ontology> {
+        &self.ontology
+    }
+
+    /// Tokens of all labels together: more than the rows that [`Choices`](crate::engine::Choices) has of them.
+    pub fn label_tokens(&self) -> usize {
+        let labels = self.segments.iter().filter_map(|segment| match segment {
+            Tokens::Label(labels) => Some(labels.iter().map(Vec::len).sum::<usize>()),
+            _ => None,
+        });
+        labels.sum()
+    }
+
+    /// The first token of the forced text behind the segment at `index`: saying it ends a free one.
     fn exit(&self, index: usize) -> u32 {
         match self.segments.get(index + 1) {
             Some(Tokens::Forced(ids)) => ids[0],
-            _ => unreachable!("the grammar forces text behind every free segment"),
+            _ => unreachable!("the grammar forces text behind every segment that is not forced"),
         }
     }
 }
 
-/// A response cut into the tokens the grammar would make of it: what training must show the model.
+/// `labels`, with `close` behind each that another begins with.
+fn told_apart(labels: &[Vec<u32>], close: u32) -> Vec<Vec<u32>> {
+    let begins = |label: &Vec<u32>| {
+        let mut others = labels.iter().filter(|other| *other != label);
+        others.any(|other| other.starts_with(label))
+    };
+    let ended = |label: &Vec<u32>| [label.as_slice(), &[close]].concat();
+    let tell = |label: &Vec<u32>| {
+        if begins(label) {
+            ended(label)
+        } else {
+            label.clone()
+        }
+    };
+    labels.iter().map(tell).collect()
+}
+
+/// A response cut into the tokens the grammar would make of it: what training must show the model. With `steps` it ends at the
+/// heading behind that step.
 ///
 /// # Errors
 /// If the response does not follow the grammar.
-pub fn response_ids(tokenizer: &Tokenizer, response: &str) -> Result<Vec<u32>, ParseError> {
-    Ok(pieces(response)?
+pub fn response_ids(
+    tokenizer: &Tokenizer,
+    response: &str,
+    steps: Option<usize>,
+) -> Result<Vec<u32>, ParseError> {
+    let pieces = pieces(response)?;
+    let taken = steps.map_or(pieces.len(), |steps| 2 * steps + 1); // a heading before every step
+    Ok(pieces
         .iter()
+        .take(taken)
         .flat_map(|piece| tokenizer.encode(piece))
         .collect())
 }
@@ -96,11 +156,18 @@ pub struct SixSteps {
     begun: usize,
     /// Tokens a free text may have.
     room: usize,
+    enforce: Enforce,
+    /// Free texts that have ended.
+    ended: usize,
+    /// What step 4 said.
+    types: Vec<u32>,
+    /// By label: whether it may be given.
+    possible: Vec<bool>,
 }
 
 impl SixSteps {
     /// At the beginning of `script`. Free texts are kept so short that the whole answer fits into `max_new_tokens`.
-    pub fn new(script: Arc<Script>, max_new_tokens: usize) -> Self {
+    pub fn new(script: Arc<Script>, enforce: Enforce, max_new_tokens: usize) -> Self {
         let (mut fixed, mut free) = (0, 0);
         for segment in &script.segments {
             match segment {
@@ -110,13 +177,48 @@ impl SixSteps {
             }
         }
         let room = max_new_tokens.saturating_sub(fixed) / free;
+        let possible = vec![true; script.ontology.labels.len()];
         Self {
             script,
             segment: 0,
             said: vec![],
             begun: 0,
             room: room.clamp(1, MAX_STEP_TOKENS),
+            enforce,
+            ended: 0,
+            types: vec![],
+            possible,
         }
+    }
+
+    /// Ends a free text; with the last the labels that are possible become known.
+    fn end_text(&mut self) {
+        self.segment += 1;
+        self.ended += 1;
+        if self.ended == TYPES_STEP {
+            self.types.clone_from(&self.said);
+        }
+        if self.ended == proto::STEP_TITLES.len() && self.enforce == Enforce::Strict {
+            self.possible = self.candidates();
+        }
+    }
+
+    /// By label: whether the types that step 4 states leave it possible. Without stated types only `none` is.
+    fn candidates(&self) -> Vec<bool> {
+        let (texts, ontology) = (&self.script.lexicon.texts, &self.script.ontology);
+        let said: String = self
+            .types
+            .iter()
+            .map(|&id| texts[id as usize].as_str())
+            .collect();
+        let possible = match stated_types(ontology, said.trim()) {
+            (Some(object), Some(entity)) => ontology.candidates(&object, &entity),
+            _ => vec![proto::NONE],
+        };
+        let labels = ontology.labels.iter();
+        labels
+            .map(|label| possible.contains(&label.name.as_str()))
+            .collect()
     }
 
     /// Goes to the next segment and takes the forced text that stands there, then to the one behind it.
@@ -135,15 +237,16 @@ impl SixSteps {
 impl SixSteps {
     /// Whether a free text may begin with `id`: with a space and a word.
     fn opens(&self, id: u32) -> bool {
-        let text = &self.script.texts[id as usize];
+        let text = &self.script.lexicon.texts[id as usize];
         text.starts_with(' ') && !text.trim().is_empty() && self.goes_on(id)
     }
 
     /// Whether a free text may go on with `id`.
     fn goes_on(&self, id: u32) -> bool {
+        let lexicon = &self.script.lexicon;
         let completes =
-            self.begun > 0 && self.script.texts[id as usize].starts_with(&HEADING[self.begun..]);
-        !completes && !self.script.forbidden[id as usize]
+            self.begun > 0 && lexicon.texts[id as usize].starts_with(&HEADING[self.begun..]);
+        !completes && !lexicon.forbidden[id as usize]
     }
 }
 
@@ -165,8 +268,9 @@ impl Guide for SixSteps {
         match &self.script.segments[self.segment] {
             Tokens::Free if self.said.is_empty() => self.opens(id),
             Tokens::Free => id == self.script.exit(self.segment) || self.goes_on(id),
-            Tokens::Label(labels) => labels.iter().any(|label| {
-                label.len() > self.said.len()
+            Tokens::Label(labels) => labels.iter().zip(&self.possible).any(|(label, &possible)| {
+                possible
+                    && label.len() > self.said.len()
                     && label.starts_with(&self.said)
                     && label[self.said.len()] == id
             }),
@@ -174,14 +278,21 @@ impl Guide for SixSteps {
         }
     }
 
+    fn choices(&self) -> Option<&[Vec<u32>]> {
+        match &self.script.segments[self.segment] {
+            Tokens::Label(labels) if self.said.is_empty() => Some(labels),
+            _ => None,
+        }
+    }
+
     fn accept(&mut self, id: u32) -> Next {
         match &self.script.segments[self.segment] {
             Tokens::Free if !self.said.is_empty() && id == self.script.exit(self.segment) => {
-                self.segment += 1;
+                self.end_text();
                 Next::Continue(self.forced(1))
             }
             Tokens::Free if self.said.len() >= self.room => {
-                self.segment += 1;
+                self.end_text();
                 Next::Instead(self.forced(0))
             }
             Tokens::Label(labels) => {
@@ -189,12 +300,15 @@ impl Guide for SixSteps {
                 if !labels.contains(&self.said) {
                     return Next::Continue(vec![]);
                 }
+                // A label that another begins with has said the first token of the closing text itself.
+                let closed = usize::from(id == self.script.exit(self.segment));
                 self.segment += 1;
-                Next::Finished(self.forced(0))
+                Next::Finished(self.forced(closed))
             }
             _ => {
                 self.said.push(id);
-                self.begun = heading_begun(self.begun, &self.script.texts[id as usize]);
+                let text = &self.script.lexicon.texts[id as usize];
+                self.begun = heading_begun(self.begun, text);
                 Next::Continue(vec![])
             }
         }

@@ -5,6 +5,7 @@
 //! `m` merge side, `heads`, `head_dim`.
 
 pub mod attention;
+pub mod calibration;
 pub mod checkpoint;
 pub mod config;
 pub mod engine;
@@ -26,11 +27,12 @@ pub mod tokenizer;
 pub mod vision;
 pub mod weights;
 
+pub use calibration::Calibration;
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use engine::Engine;
 pub use error::Error;
-pub use extract::{Answer, Extractor, Info, Options, Question};
+pub use extract::{Answer, Extractor, Info, Options, Question, Terms};
 pub use files::Files;
 pub use generate::{FinishReason, Generation, generate};
 pub use qwen::{Qwen, Span};

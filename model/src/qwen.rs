@@ -101,6 +101,27 @@ impl Qwen {
         self.model.forward(x, &rows, caches)
     }
 
+    /// The last hidden states of a tree of tokens behind what `cache` holds; the cache is left as it was. `parents` names the row
+    /// before each, none for those right behind the cache.
+    ///
+    /// # Shapes
+    /// - the result: `[ids, d]`
+    pub fn branches(
+        &self,
+        ids: &[u32],
+        axes: &[[u32; 3]],
+        parents: &[Option<usize>],
+        cache: &mut Cache,
+    ) -> Tensor<2> {
+        let held = cache.len();
+        let x = self.model.embed(ids);
+        let config = &self.config.text;
+        let rows = Rows::tree(axes, parents, held, config, x.dtype(), &x.device());
+        let hidden = self.model.forward(x, &rows, &mut [cache]);
+        cache.truncate(held);
+        hidden
+    }
+
     /// The scores of every vocabulary entry after each hidden row.
     ///
     /// # Shapes

@@ -120,6 +120,7 @@ fn job(
         pictures: images.iter().cloned().map(Picture::new).collect(),
         sampling: Sampling::default(),
         max_new_tokens: limit,
+        scored_tokens: 0,
         guide: Box::new(guide),
     }
 }
@@ -410,4 +411,96 @@ fn a_wrong_number_of_image_rows_panics_with_both_counts() {
     let checkpoint = open("a");
     let (prompt, rows) = prompt(&checkpoint, &[image(&checkpoint, "tall")], "?");
     logits_at_once(&checkpoint, &prompt, rows.map(|rows| rows.narrow(0, 0, 3)));
+}
+
+/// Lets the model choose one of a few strings, after two forced tokens.
+struct OneOf {
+    choices: Vec<Vec<u32>>,
+    said: Vec<u32>,
+}
+
+impl Guide for OneOf {
+    fn opening(&mut self) -> Vec<u32> {
+        vec![5, 6]
+    }
+    fn allows(&self, id: u32) -> bool {
+        let next = |choice: &Vec<u32>| {
+            choice.starts_with(&self.said) && choice.get(self.said.len()) == Some(&id)
+        };
+        self.choices.iter().any(next)
+    }
+    fn choices(&self) -> Option<&[Vec<u32>]> {
+        self.said.is_empty().then_some(self.choices.as_slice())
+    }
+    fn accept(&mut self, id: u32) -> Next {
+        self.said.push(id);
+        if self.choices.contains(&self.said) {
+            Next::Finished(vec![])
+        } else {
+            Next::Continue(vec![])
+        }
+    }
+}
+
+/// Strings scored in one pass over their tree have the log-probabilities that they have when they are generated one by one; and who
+/// asks for scores gets the same answer.
+#[test]
+fn choices_are_scored_as_if_each_had_been_generated() {
+    let choices = [
+        vec![10, 11, 12],
+        vec![10, 11, 13, 14],
+        vec![10, 15],
+        vec![16],
+        vec![17, 18],
+    ];
+    for variant in ["a", "b"] {
+        let checkpoint = open(variant);
+        let ask = |choices: &[Vec<u32>], scored_tokens| {
+            let guide = OneOf {
+                choices: choices.to_vec(),
+                said: vec![],
+            };
+            let images = [image(&checkpoint, "tall")];
+            Job {
+                scored_tokens,
+                ..job(&checkpoint, &images, "Which?", 10, guide)
+            }
+        };
+        let room = choices.iter().map(Vec::len).sum();
+        let plain = run(&checkpoint, vec![ask(&choices, 0)]).remove(0);
+        assert_eq!(plain.scores, None);
+        let scored = run(&checkpoint, vec![ask(&choices, room)]).remove(0);
+        assert_identical(variant, &scored, &plain);
+        let scores = scored.scores.expect("asked for");
+        for (choice, score) in choices.iter().zip(&scores) {
+            let alone = run(&checkpoint, vec![ask(std::slice::from_ref(choice), 0)]).remove(0);
+            assert_eq!(alone.token_ids[2..], *choice);
+            let sum: f32 = alone.logprobs[2..].iter().sum();
+            assert!(
+                (sum - score).abs() < TOLERANCE,
+                "{variant} {choice:?}: {score}, alone {sum}"
+            );
+        }
+        // In company, fed in pieces, with a warm cache: the same bits.
+        let limits = Limits {
+            chunk: 32,
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            ..Settings::default()
+        };
+        let mut engine = Engine::new(Arc::clone(&checkpoint), settings);
+        for _ in 0..2 {
+            let mut together = jobs(&checkpoint);
+            together.push(ask(&choices, room));
+            let last = engine.run(together).pop().expect("a job").expect("short");
+            let bits = |scores: &[f32]| scores.iter().map(|it| it.to_bits()).collect::<Vec<_>>();
+            assert_eq!(
+                bits(&last.scores.expect("asked for")),
+                bits(&scores),
+                "{variant}"
+            );
+        }
+    }
 }

@@ -24,10 +24,12 @@ pub use openapi::openapi;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use prompt::{Part, Template, TemplateError, prompt};
 pub use request::{
-    BatchRequest, BboxError, BoxFormatError, BoxFormatName, ExtractRequest, PairRequest, parse_bbox,
+    BatchRequest, BboxError, BoxFormatError, BoxFormatName, Enforce, ExtractRequest, PairRequest,
+    parse_bbox,
 };
 pub use response::{
-    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, ModelReport,
-    Relation, Timings, TraceReport, Usage,
+    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, LabelScore,
+    ModelReport, OntologyReport, Relation, Timings, TokenEvent, TraceReport, Usage,
 };
-pub use trace::{Step, Trace, parse};
+pub use trace::{Step, Trace, parse, steps_so_far};
+pub use types::types as stated_types;

@@ -166,7 +166,11 @@ impl Ontology {
         blake3::hash(&canonical).to_hex().to_string()
     }
 
-    fn validate(&self) -> Result<(), OntologyError> {
+    /// Checks what the shape alone does not say.
+    ///
+    /// # Errors
+    /// When a name repeats, `none` is missing, or a label disagrees with its own types.
+    pub fn validate(&self) -> Result<(), OntologyError> {
         let mut types = HashSet::new();
         for EntityType { name, .. } in &self.types {
             if !is_plain_word(name) {

@@ -1,14 +1,18 @@
 //! The `OpenAPI` document of the service, built from the wire types. Serves nothing: the functions here only carry the
 //! attributes from which the document is made.
 
-use utoipa::{OpenApi, ToSchema};
+use std::collections::BTreeMap;
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use crate::{
-    BatchLine, BatchRequest, BoxFormatName, ExtractRequest, ExtractResponse, Health, PairRequest,
-    Problem,
+    BatchLine, BatchRequest, BoxFormatName, Enforce, ExtractRequest, ExtractResponse, Health,
+    OntologyReport, PROBLEM_JSON, PairRequest, Problem, TokenEvent,
 };
 
-/// The `OpenAPI` document of `POST /extract`, `POST /extract/batch`, `GET /healthz`, `GET /readyz` and `GET /openapi.json`.
+/// The `OpenAPI` document of every path that programs use.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
@@ -20,11 +24,52 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         description = "From a photo, a box and a text to a reasoned relation between the object in the box and an \
                        entity of the text."
     ),
-    paths(extract, batch, healthz, readyz, openapi_json),
-    components(schemas(PairRequest)),
+    paths(extract, batch, ontology, healthz, readyz, openapi_json),
+    components(schemas(PairRequest, TokenEvent)),
     tags((name = "extract", description = "The relation"), (name = "probes", description = "The service itself"))
 )]
 struct Document;
+
+/// How questions fail, one or many: status and meaning.
+const PROBLEMS: [(u16, &str); 9] = [
+    (400, "The body is not readable"),
+    (408, "The body did not arrive in time"),
+    (413, "The body or an image is too large"),
+    (
+        415,
+        "A body of another type, or an image format nobody reads",
+    ),
+    (422, "A field is missing, unknown or unusable"),
+    (429, "Too busy"),
+    (500, "A failure of the server"),
+    (503, "Not ready, or shutting down"),
+    (504, "No answer in time"),
+];
+
+/// [`PROBLEMS`] as responses.
+struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let response = |(status, meaning): (u16, &str)| {
+            let schema = Ref::from_schema_name("Problem");
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            let mut response = ResponseBuilder::new()
+                .description(meaning)
+                .content(PROBLEM_JSON, content);
+            if matches!(status, 429 | 503) {
+                let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+                let header = HeaderBuilder::new()
+                    .schema(Some(seconds))
+                    .description(Some("Seconds"))
+                    .build();
+                response = response.header("Retry-After", header);
+            }
+            (status.to_string(), response.build().into())
+        };
+        PROBLEMS.into_iter().map(response).collect()
+    }
+}
 
 /// The question as the parts of a form.
 #[derive(ToSchema)]
@@ -50,6 +95,24 @@ struct ExtractForm {
     /// The entity, as the text spells it.
     #[schema(min_length = 1)]
     entity: String,
+    /// What becomes of a label that the types stated in step 4 exclude.
+    #[serde(default)]
+    #[schema(default = "report")]
+    enforce: Enforce,
+    /// `true` for a probability of every label.
+    #[serde(default)]
+    scores: bool,
+    /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
+    #[schema(minimum = 0, maximum = 1)]
+    abstain_below: Option<f64>,
+    /// The relations to choose from, as JSON; without it those of the service (`GET /ontology`).
+    ontology: Option<String>,
+    /// `true` for server-sent events while the answer is written.
+    #[serde(default)]
+    stream: bool,
+    /// `true` if these events are to hold every piece of text, not only whole steps.
+    #[serde(default)]
+    stream_tokens: bool,
 }
 
 /// Find the relation between an object in a photo and an entity in a text.
@@ -64,25 +127,12 @@ struct ExtractForm {
         description = "The photo, the object's box in it, the text and the entity"
     ),
     responses(
-        (status = 200, description = "The relation with the reasoning behind it", body = ExtractResponse),
-        (status = 400, description = "The body is not readable", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 413, description = "The body or the image is too large", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 415, description = "Neither JSON nor a form, or an image format nobody reads", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing, unknown or unusable", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too busy", body = Problem,
-            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 500, description = "A failure of the server", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Not ready, or shutting down", body = Problem,
-            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 504, description = "No answer in time", body = Problem,
-            content_type = "application/problem+json")
+        (status = 200, content(
+            (ExtractResponse = "application/json"),
+            (String = "text/event-stream", example = "event: step\ndata: {\"number\":1,…}\n\n")
+        ), description = "The relation with the reasoning behind it; with `stream` the events `step` (six times), `token` \
+                          (a TokenEvent, if asked for), `relation`, `done` (the whole answer) or `error` (a Problem)"),
+        Problems
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
@@ -99,26 +149,25 @@ fn extract() {}
     responses(
         (status = 200, description = "One line of JSON for every question, with an answer or a problem", body = BatchLine,
             content_type = "application/x-ndjson"),
-        (status = 400, description = "The body is not readable", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 413, description = "The body or the shared image is too large", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON, or an image format nobody reads", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field of the batch is missing, unknown or unusable", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too busy", body = Problem,
-            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 500, description = "A failure of the server", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Not ready, or shutting down", body = Problem,
-            content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds")))
+        Problems
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
 fn batch() {}
+
+/// The relations questions without an ontology of their own are answered with.
+#[utoipa::path(
+    get,
+    path = "/ontology",
+    tag = "extract",
+    responses(
+        (status = 200, description = "The relations and their hash", body = OntologyReport),
+        (status = 503, description = "Not yet, or no longer", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn ontology() {}
 
 /// Is the process alive?
 #[utoipa::path(

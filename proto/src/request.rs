@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+use crate::Ontology;
 
 /// The question: which relation holds between the object in the box and the entity in the text?
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,10 +29,39 @@ pub struct ExtractRequest {
     /// The entity, as the text spells it.
     #[schema(min_length = 1, example = "World Cup")]
     pub entity: String,
+    /// What becomes of a label that the types stated in step 4 exclude.
+    #[serde(default)]
+    #[schema(default = "report")]
+    pub enforce: Enforce,
+    /// Whether the answer gives a probability for every label.
+    #[serde(default)]
+    pub scores: bool,
+    /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
+    #[schema(minimum = 0, maximum = 1)]
+    pub abstain_below: Option<f64>,
+    /// The relations to choose from; without it those of the service (`GET /ontology`).
+    pub ontology: Option<Ontology>,
+    /// Whether the answer comes as server-sent events while it is written.
+    #[serde(default)]
+    pub stream: bool,
+    /// Whether these events hold every piece of text, not only whole steps.
+    #[serde(default)]
+    pub stream_tokens: bool,
+}
+
+/// What becomes of a label that the trace's own types exclude.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforce {
+    /// It is given; `consistent` tells.
+    #[default]
+    Report,
+    /// It cannot be given: only the candidates of the types stated in step 4 can, `none` among them.
+    Strict,
 }
 
 /// Many questions at once: either one photo and text with several pairs, or whole questions of their own.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
     /// The photo of all `pairs`, as in a single question.
@@ -40,12 +72,21 @@ pub struct BatchRequest {
     #[serde(default)]
     #[schema(default = "xyxy")]
     pub box_format: BoxFormatName,
+    /// For all `pairs`, as in a single question.
+    pub enforce: Option<Enforce>,
+    /// For all `pairs`, as in a single question.
+    pub scores: Option<bool>,
+    /// For all `pairs`, as in a single question.
+    #[schema(minimum = 0, maximum = 1)]
+    pub abstain_below: Option<f64>,
+    /// The relations of all `pairs`.
+    pub ontology: Option<Ontology>,
     /// Objects and entities of `image` and `text`; each is checked alone.
     #[schema(value_type = Option<Vec<PairRequest>>)]
-    pub pairs: Option<Vec<serde_json::Value>>,
+    pub pairs: Option<Vec<Box<RawValue>>>,
     /// Whole questions; each is checked alone.
     #[schema(value_type = Option<Vec<ExtractRequest>>)]
-    pub items: Option<Vec<serde_json::Value>>,
+    pub items: Option<Vec<Box<RawValue>>>,
 }
 
 /// One object and one entity of a shared photo and text.

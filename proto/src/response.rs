@@ -24,6 +24,39 @@ pub struct ExtractResponse {
     pub timings_ms: Timings,
     /// Why decoding ended.
     pub finish_reason: FinishReason,
+    /// The probability of every label, the highest first; only if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Vec<LabelScore>>,
+    /// Whether the label was withheld for its low probability; only if `abstain_below` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abstained: Option<bool>,
+}
+
+/// How probable a label is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LabelScore {
+    /// Full name.
+    #[schema(example = "/per/misc/present_in")]
+    pub label: String,
+    /// After calibration; those of all labels sum to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    pub probability: f64,
+}
+
+/// A piece of an answer that is being written: the event `token`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenEvent {
+    /// What was added.
+    pub text: String,
+}
+
+/// The relations a service answers with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OntologyReport {
+    /// BLAKE3 of the relations, as answers repeat it.
+    pub hash: String,
+    /// The relations.
+    pub ontology: Ontology,
 }
 
 /// One line of the answer to a batch; lines come as they are ready.
@@ -119,6 +152,8 @@ pub struct ModelReport {
     /// Name of the ontology.
     #[schema(example = "more")]
     pub ontology: String,
+    /// BLAKE3 of the ontology.
+    pub ontology_hash: String,
 }
 
 /// Tokens spent.

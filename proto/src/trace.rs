@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::candidates::candidates;
-use crate::grammar::{ParseError, STEP_TITLES, expected, pieces, render};
+use crate::grammar::{ParseError, STEP_TITLES, Segment, expected, grammar, pieces, render};
 use crate::ontology::{NONE, Ontology};
 use crate::steps;
 use crate::types::types;
@@ -68,6 +68,34 @@ pub fn parse(ontology: &Ontology, response: &str) -> Result<Trace, ParseError> {
         label: known.name.clone(),
         steps,
     })
+}
+
+/// The steps that are complete in an answer still being written in the exact form.
+pub fn steps_so_far(begun: &str) -> Vec<Step> {
+    let forced: Vec<String> = grammar()
+        .into_iter()
+        .filter_map(|segment| match segment {
+            Segment::Forced(text) => Some(text),
+            Segment::Free | Segment::Label => None,
+        })
+        .collect();
+    let mut steps = vec![];
+    let mut rest = begun;
+    for ((number, title), around) in (1..).zip(STEP_TITLES).zip(forced.windows(2)) {
+        let Some(text) = rest.strip_prefix(&around[0]) else {
+            break;
+        };
+        let Some(end) = text.find(&around[1]) else {
+            break;
+        };
+        steps.push(Step {
+            number,
+            title: title.to_owned(),
+            text: text[..end].trim().to_owned(),
+        });
+        rest = &text[end..];
+    }
+    steps
 }
 
 impl Trace {

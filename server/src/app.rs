@@ -18,7 +18,7 @@ use vision::Limits;
 use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
 use crate::fields::TextLimits;
-use crate::http::{batch, extract, observe, status};
+use crate::http::{batch, extract, observe, page, status};
 use crate::pool::Pool;
 
 /// What a request may ask for at most.
@@ -105,7 +105,9 @@ pub fn app(state: AppState) -> Router {
         .route("/extract/batch", post(batch::batch))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
+        .route("/ontology", get(status::ontology))
         .route("/openapi.json", get(status::openapi))
+        .merge(page::routes())
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|method: Method| async move {
             ApiError::MethodNotAllowed {

@@ -13,6 +13,7 @@ use model::engine::Id;
 use model::extract::Prepared;
 use model::{Answer, Extractor, Info, Question};
 use proto::Ontology;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vision::Processor;
 
@@ -30,8 +31,11 @@ pub trait Extract: Send + Sync + 'static {
     /// The checkpoint behind the answers.
     fn info(&self) -> &Info;
 
-    /// The labels the answers are chosen from.
-    fn ontology(&self) -> &Ontology;
+    /// The relations that questions without their own are answered with.
+    fn ontology(&self) -> Arc<Ontology>;
+
+    /// Answers with other relations from here on; questions that are prepared keep theirs.
+    fn set_ontology(&self, ontology: Ontology);
 
     /// How the checkpoint wants its images.
     fn processor(&self) -> &Processor;
@@ -50,6 +54,9 @@ pub trait Session {
 
     /// Goes on with all questions a little; gives those that ended. Uses the processor heavily.
     fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)>;
+
+    /// What has been written of an answer under way.
+    fn written(&self, id: Id) -> String;
 }
 
 /// Why a job got no answer.
@@ -95,6 +102,10 @@ struct Waiting {
 /// Who waits for an answer, on which place.
 struct Ticket {
     reply: oneshot::Sender<Result<Answer, EngineError>>,
+    /// Who reads along.
+    reader: Option<UnboundedSender<String>>,
+    /// Bytes of the answer that the reader has.
+    read: usize,
     seat: Seat,
 }
 
@@ -137,10 +148,21 @@ impl Engine {
         Seat(permit.expect("the semaphore is never closed"))
     }
 
-    /// Queues a question; the seat is given back when it is answered or nobody waits for it any more.
-    pub fn submit(&self, seat: Seat, prepared: Prepared) -> Reply {
+    /// Queues a question; the seat is given back when it is answered or nobody waits for it any more. A `reader` gets the answer
+    /// piece by piece while it is written.
+    pub fn submit(
+        &self,
+        seat: Seat,
+        prepared: Prepared,
+        reader: Option<UnboundedSender<String>>,
+    ) -> Reply {
         let (reply, receiver) = oneshot::channel();
-        let ticket = Ticket { reply, seat };
+        let ticket = Ticket {
+            reply,
+            reader,
+            read: 0,
+            seat,
+        };
         if let Err(refused) = self.queue.try_send(Waiting { prepared, ticket }) {
             // As many places in the queue as seats: only a stopped thread refuses. A dropped receiver is fine.
             let (waiting, why) = match refused {
@@ -199,8 +221,16 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
         match catch_unwind(AssertUnwindSafe(|| session.step())) {
             Ok(ended) => {
                 for (id, answer) in ended {
-                    if let Some(ticket) = tickets.remove(&id) {
+                    if let Some(mut ticket) = tickets.remove(&id) {
+                        if let Ok(answer) = &answer {
+                            ticket.tell(&answer.raw);
+                        }
                         ticket.send(answer.map_err(EngineError::Model));
+                    }
+                }
+                for (&id, ticket) in &mut tickets {
+                    if ticket.reader.is_some() {
+                        ticket.tell(&session.written(id));
                     }
                 }
             }
@@ -226,9 +256,20 @@ fn take(session: &mut dyn Session, tickets: &mut BTreeMap<Id, Ticket>, waiting: 
 }
 
 impl Ticket {
+    /// Gives the reader what it does not have yet of what is `written`.
+    fn tell(&mut self, written: &str) {
+        let Some(reader) = &self.reader else { return };
+        // Half a character at the end becomes a whole one with the next token.
+        let whole = written.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        if let Some(piece) = whole.get(self.read..).filter(|piece| !piece.is_empty()) {
+            self.read = whole.len();
+            let _ = reader.send(piece.to_owned()); // Nobody reading is no fault.
+        }
+    }
+
     /// Replies; the place is free before the client can know.
     fn send(self, result: Result<Answer, EngineError>) {
-        let Self { reply, seat } = self;
+        let Self { reply, seat, .. } = self;
         drop(seat);
         let _ = reply.send(result); // Nobody waiting is no fault.
     }
@@ -260,8 +301,12 @@ impl Extract for Extractor {
         Self::info(self)
     }
 
-    fn ontology(&self) -> &Ontology {
+    fn ontology(&self) -> Arc<Ontology> {
         Self::ontology(self)
+    }
+
+    fn set_ontology(&self, ontology: Ontology) {
+        Self::set_ontology(self, ontology);
     }
 
     fn processor(&self) -> &Processor {
@@ -296,5 +341,10 @@ impl Session for Running {
             (id, self.extractor.answer(&prepared, &completion))
         };
         ended.map(answer).collect()
+    }
+
+    fn written(&self, id: Id) -> String {
+        let ids = self.engine.generated(id).unwrap_or_default();
+        self.extractor.checkpoint().tokenizer.decode(ids, false)
     }
 }

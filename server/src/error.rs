@@ -24,7 +24,7 @@ const DETAIL_CHARACTERS: usize = 300;
 pub enum ApiError {
     /// No such path.
     #[error(
-        "there is no such path; there are POST /extract, POST /extract/batch, GET /healthz, GET /readyz and GET /openapi.json"
+        "there is no such path; there are POST /extract, POST /extract/batch, GET /ontology, GET /healthz, GET /readyz and GET /openapi.json"
     )]
     NotFound,
     /// The path exists, the method does not.

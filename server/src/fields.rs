@@ -4,14 +4,31 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use proto::BoxFormatName;
+use model::Terms;
+use proto::{BoxFormatName, Enforce, Ontology};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use vision::{BoxFormat, Photo};
 
 pub use crate::field_error::FieldError;
 
 /// The fields a request may have, in the order of the documentation.
-pub const NAMES: [&str; 5] = ["image", "bbox", "box_format", "text", "entity"];
+pub const NAMES: [&str; 11] = [
+    "image",
+    "bbox",
+    "box_format",
+    "text",
+    "entity",
+    "enforce",
+    "scores",
+    "abstain_below",
+    "ontology",
+    "stream",
+    "stream_tokens",
+];
+
+/// An ontology may have as many labels: every one is a line of the prompt.
+pub const MAX_LABELS: usize = 200;
 
 /// The image of a question.
 #[derive(Debug, Clone)]
@@ -35,6 +52,65 @@ pub struct Asked {
     pub text: String,
     /// The entity, found in the text.
     pub entity: String,
+    /// What is wanted beside the answer.
+    pub wishes: Wishes,
+}
+
+/// How a question is to be answered.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// What becomes of a label that the trace's own types exclude.
+    pub enforce: Enforce,
+    /// Whether the answer gives every label's probability.
+    pub scores: bool,
+    /// A less probable label is withheld.
+    pub abstain_below: Option<f64>,
+    /// The relations to choose from.
+    pub ontology: Option<Arc<Ontology>>,
+    /// The answer comes in events.
+    pub stream: bool,
+    /// The events hold every piece of text.
+    pub stream_tokens: bool,
+}
+
+impl Wishes {
+    /// What the model has to know of it.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            enforce: self.enforce,
+            scored: self.scores || self.abstain_below.is_some(),
+            ontology: self.ontology.clone(),
+        }
+    }
+
+    /// Checks what does not need the question.
+    ///
+    /// # Errors
+    /// A probability that is none, tokens of no stream, relations that do not fit together.
+    pub fn check(&self) -> Result<(), FieldError> {
+        if let Some(least) = self.abstain_below
+            && !(0.0..=1.0).contains(&least)
+        {
+            let reason = format!("{least} is no probability: it has to be from 0 to 1");
+            return Err(FieldError::invalid("abstain_below", reason));
+        }
+        if self.stream_tokens && !self.stream {
+            return Err(FieldError::invalid("stream_tokens", "needs stream as well"));
+        }
+        if let Some(ontology) = &self.ontology {
+            ontology
+                .validate()
+                .map_err(|error| FieldError::invalid("ontology", error.to_string()))?;
+            if ontology.labels.len() > MAX_LABELS {
+                return Err(FieldError::TooMany {
+                    field: "ontology",
+                    got: ontology.labels.len(),
+                    limit: MAX_LABELS,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How long texts may be, in characters.
@@ -83,6 +159,14 @@ pub fn image_from_text(text: &str) -> Result<Vec<u8>, FieldError> {
         .map_err(|error| invalid(format!("not base64 (standard alphabet, padded): {error}")))
 }
 
+/// Reads a field of a form that JSON would write without quotes, such as `true` or `0.5`.
+///
+/// # Errors
+/// When it is of another type.
+pub fn from_text<T: DeserializeOwned>(field: &'static str, text: &str) -> Result<T, FieldError> {
+    serde_json::from_str(text).map_err(|error| FieldError::invalid(field, error.to_string()))
+}
+
 /// The box format behind a name on the wire.
 pub fn box_format(name: BoxFormatName) -> BoxFormat {
     match name {
@@ -123,6 +207,7 @@ impl Asked {
             return Err(FieldError::Empty { field: "image" });
         }
         finite(self.bbox)?;
+        self.wishes.check()?;
         check_text("text", &self.text, limits.text)?;
         check_text("entity", &self.entity, limits.entity)?;
         if comparable(&self.text).contains(&comparable(&self.entity)) {
@@ -169,6 +254,7 @@ mod tests {
             format: BoxFormat::Xyxy,
             text,
             entity,
+            wishes: Wishes::default(),
         }
         .check(limits)
     }

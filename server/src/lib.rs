@@ -11,7 +11,7 @@ pub mod error;
 mod field_error;
 pub mod fields;
 mod http;
-pub mod mini;
+mod mini;
 mod pool;
 mod prepare;
 pub mod serve;

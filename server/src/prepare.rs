@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use model::Question;
+use model::{Question, Terms};
 use vision::{Limits, Photo, Processor, Region};
 
 use crate::fields::{Asked, FieldError, Image};
@@ -19,6 +19,8 @@ pub struct Pixels {
     pub text: String,
     /// The entity.
     pub entity: String,
+    /// How it is to be answered.
+    pub terms: Terms,
     /// Tokens that the photo and the object will take in the prompt.
     pub image_tokens: usize,
 }
@@ -31,6 +33,7 @@ impl Pixels {
             region: self.region.pixels,
             text: &self.text,
             entity: &self.entity,
+            terms: &self.terms,
         }
     }
 }
@@ -46,6 +49,7 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         format,
         text,
         entity,
+        wishes,
     } = asked;
     let photo = match image {
         Image::File(file) => Arc::new(read_photo(&file, limits)?),
@@ -65,6 +69,7 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         region,
         text,
         entity,
+        terms: wishes.terms(),
         image_tokens: (whole + part) as usize,
     })
 }

@@ -1,6 +1,7 @@
 //! The socket, the signals and the end of the service. The model is loaded while the probes already answer.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::app::{AppState, app};
 use crate::engine::Engine;
-use crate::settings::{ModelSettings, ServeSettings};
+use crate::settings::{ModelSettings, ServeSettings, read_ontology};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -33,6 +34,9 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
         let state = AppState::new(settings.limits, settings.decoders, settings.deadline);
         let loading = load(settings.model, settings.places, state.clone())?;
         let signal = signals()?;
+        if let Some(file) = settings.ontology {
+            tokio::spawn(reload(file, state.clone())?);
+        }
         tokio::select! {
             result = run(listener, state, signal, settings.grace) => result,
             failure = failed(loading) => Err(failure),
@@ -123,6 +127,23 @@ async fn failed(loading: oneshot::Receiver<anyhow::Error>) -> anyhow::Error {
         Ok(error) => error,
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Reads the relations again at every SIGHUP; a file that is no ontology changes nothing.
+fn reload(file: PathBuf, state: AppState) -> Result<impl Future<Output = ()> + Send + 'static> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match (read_ontology(&file), state.engine()) {
+                (Ok(ontology), Ok(engine)) => {
+                    tracing::info!(hash = ontology.hash(), "ontology read again");
+                    engine.model().set_ontology(ontology);
+                }
+                (Err(error), _) => tracing::error!(%error, "the ontology stays as it was"),
+                (_, Err(_)) => tracing::warn!("not ready: the ontology stays as it was"),
+            }
+        }
+    })
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

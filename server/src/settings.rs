@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct ModelSettings {
     pub files: Files,
     /// How it computes.
     pub options: Options,
+    /// The relations to choose from.
+    pub ontology: Ontology,
 }
 
 /// How the service runs.
@@ -33,6 +35,8 @@ pub struct ModelSettings {
 pub struct ServeSettings {
     /// The model.
     pub model: ModelSettings,
+    /// The file to read the relations from again at SIGHUP.
+    pub ontology: Option<PathBuf>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Requests in the house.
@@ -114,6 +118,16 @@ fn cuda() -> Result<Device, UsageError> {
     ))
 }
 
+/// The relations of `--ontology`.
+///
+/// # Errors
+/// A file that is not there or no ontology.
+pub fn read_ontology(file: &Path) -> Result<Ontology, UsageError> {
+    let wrong = |reason: String| UsageError(format!("--ontology {}: {reason}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    Ontology::from_json(&text).map_err(|error| wrong(error.to_string()))
+}
+
 impl ModelSettings {
     /// Resolves the flags.
     ///
@@ -133,7 +147,16 @@ impl ModelSettings {
             max_new_tokens: args.max_answer_tokens,
             engine: Settings::default(),
         };
-        Ok(Self { id, files, options })
+        let ontology = match &args.ontology {
+            Some(file) => read_ontology(file)?,
+            None => Ontology::more().clone(),
+        };
+        Ok(Self {
+            id,
+            files,
+            options,
+            ontology,
+        })
     }
 
     /// Opens the checkpoint. Takes as long as reading it takes.
@@ -144,7 +167,7 @@ impl ModelSettings {
         Extractor::open(
             &self.id,
             &self.files,
-            Ontology::more().clone(),
+            self.ontology.clone(),
             self.options.clone(),
         )
     }
@@ -168,6 +191,7 @@ impl ServeSettings {
         };
         Ok(Self {
             model,
+            ontology: args.model.ontology.clone(),
             listen: args.listen,
             places: args.queue,
             decoders: args.decoders.unwrap_or_else(spare_cores),

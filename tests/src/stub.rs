@@ -32,6 +32,7 @@ pub struct Stub {
     manner: Manner,
     info: Info,
     processor: Processor,
+    ontology: Mutex<Arc<Ontology>>,
 }
 
 impl Stub {
@@ -50,6 +51,7 @@ impl Stub {
                 template: Template::default(),
             },
             processor: Processor::from_json(&config).expect("a valid configuration"),
+            ontology: Mutex::new(Arc::new(Ontology::more().clone())),
         }
     }
 }
@@ -66,8 +68,9 @@ fn answer(prepared: &Prepared) -> Result<Answer, Error> {
     ];
     let raw = proto::render(&texts, "/per/misc/present_in").expect("a valid answer");
     let [photo, object] = &prepared.pictures;
+    let labels = prepared.ontology.labels.len();
     Ok(Answer {
-        trace: proto::parse(Ontology::more(), &raw)?,
+        trace: proto::parse(&prepared.ontology, &raw)?,
         raw,
         image_grid: photo.patches.grid,
         crop_grid: object.patches.grid,
@@ -80,6 +83,8 @@ fn answer(prepared: &Prepared) -> Result<Answer, Error> {
         },
         timings: Timings::default(),
         finish_reason: FinishReason::Stop,
+        ontology: Arc::clone(&prepared.ontology),
+        scores: prepared.scored.then(|| vec![1.0 / labels as f64; labels]),
     })
 }
 
@@ -123,6 +128,10 @@ impl Session for Queue {
         };
         vec![(id, answer)]
     }
+
+    fn written(&self, _id: Id) -> String {
+        String::new()
+    }
 }
 
 impl Extract for Stub {
@@ -143,6 +152,13 @@ impl Extract for Stub {
             },
             pictures: patches.map(Picture::new),
             took: std::time::Duration::ZERO,
+            ontology: question
+                .terms
+                .ontology
+                .clone()
+                .unwrap_or_else(|| self.ontology()),
+            enforce: question.terms.enforce,
+            scored: question.terms.scored,
         })
     }
 
@@ -158,8 +174,12 @@ impl Extract for Stub {
         &self.info
     }
 
-    fn ontology(&self) -> &Ontology {
-        Ontology::more()
+    fn ontology(&self) -> Arc<Ontology> {
+        Arc::clone(&self.ontology.lock().expect("no panic holds it"))
+    }
+
+    fn set_ontology(&self, ontology: Ontology) {
+        *self.ontology.lock().expect("no panic holds it") = Arc::new(ontology);
     }
 
     fn processor(&self) -> &Processor {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use model::{Extractor, Question};
+use model::{Extractor, Question, Terms};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ use vision::{BoxFormat, PixelBox, region};
 
 use crate::data::{Record, read_records};
 use crate::example::read_photo;
-use crate::metrics::{Confusion, Scores};
+use crate::metrics::{Confusion, Reliability, Scores};
 use crate::{Error, progress};
 
 /// What to evaluate on.
@@ -52,6 +52,9 @@ pub struct EvalReport {
     pub mean_characters: f64,
     /// The share longer than 1,024 characters (the paper's length reward).
     pub long_traces: f64,
+    /// Expected calibration error and Brier score of the labels' probabilities.
+    #[serde(flatten)]
+    pub reliability: Reliability,
     /// Records a second.
     #[serde(rename = "samples/s")]
     pub samples_per_second: f64,
@@ -69,8 +72,18 @@ pub struct Answered {
     pub region: PixelBox,
     /// The label said, if the answer could be read.
     pub said: Option<String>,
+    /// The probability of every label, in the order of the ontology; empty if the answer could not be read.
+    pub probabilities: Vec<f64>,
     /// The answer as generated.
     pub raw: String,
+}
+
+impl Answered {
+    /// The place of the right label in the ontology.
+    pub fn right(&self, ontology: &proto::Ontology) -> Option<usize> {
+        let mut labels = ontology.labels.iter();
+        labels.position(|label| label.name == self.record.relation)
+    }
 }
 
 /// Answers the records of `options` and scores the answers.
@@ -83,10 +96,14 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
     if options.shuffle_text {
         shuffle_texts(&mut records);
     }
+    let terms = Terms {
+        scored: true,
+        ..Terms::default()
+    };
     let begin = Instant::now();
     let bar = progress::bar(records.len(), "records");
     let mut tally = Tally {
-        confusion: Confusion::new(extractor.ontology()),
+        confusion: Confusion::new(&extractor.ontology()),
         answers: vec![],
         valid: 0,
         consistent: 0,
@@ -121,16 +138,17 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
                 region: bbox.map_err(fault)?.pixels,
                 text: &record.text,
                 entity,
+                terms: &terms,
             });
         }
         let answers = extractor.extract(&questions);
         for ((record, question), answer) in batch.iter().zip(&questions).zip(answers) {
-            tally.count(extractor, record, question.region, answer)?;
+            tally.count(record, question.region, answer)?;
         }
         bar.inc(batch.len() as u64);
     }
     bar.finish();
-    Ok(tally.report(begin.elapsed().as_secs_f64()))
+    Ok(tally.report(&extractor.ontology(), begin.elapsed().as_secs_f64()))
 }
 
 struct Tally {
@@ -144,20 +162,20 @@ struct Tally {
 impl Tally {
     fn count(
         &mut self,
-        extractor: &Extractor,
         record: &Record,
         region: PixelBox,
         answer: Result<model::Answer, model::Error>,
     ) -> Result<(), Error> {
-        let ontology = extractor.ontology();
-        let (said, raw) = match answer {
+        let (said, raw, probabilities) = match answer {
             Ok(answer) => {
+                let ontology = &answer.ontology;
                 self.valid += usize::from(proto::is_valid(ontology, &answer.raw));
                 self.consistent += usize::from(answer.trace.consistent(ontology));
                 self.types += usize::from(types_agree(ontology, &answer.trace));
-                (Some(answer.trace.label), answer.raw)
+                let probabilities = answer.scores.unwrap_or_default();
+                (Some(answer.trace.label), answer.raw, probabilities)
             }
-            Err(error) => (None, error.to_string()),
+            Err(error) => (None, error.to_string(), vec![]),
         };
         if !self.confusion.count(&record.relation, said.as_deref()) {
             let reason = format!("the ontology has no relation {:?}", record.relation);
@@ -170,12 +188,13 @@ impl Tally {
             record: record.clone(),
             region,
             said,
+            probabilities,
             raw,
         });
         Ok(())
     }
 
-    fn report(self, seconds: f64) -> EvalReport {
+    fn report(self, ontology: &proto::Ontology, seconds: f64) -> EvalReport {
         let records = self.answers.len();
         let share = |count: usize| {
             if records == 0 {
@@ -184,6 +203,16 @@ impl Tally {
                 count as f64 / records as f64
             }
         };
+        let mut reliability = Reliability::default();
+        for answer in &self.answers {
+            let place = |name: &str| ontology.labels.iter().position(|it| it.name == name);
+            let said = answer.said.as_deref().and_then(place);
+            if let (Some(said), Some(right)) = (said, answer.right(ontology))
+                && !answer.probabilities.is_empty()
+            {
+                reliability.count(&answer.probabilities, said, right);
+            }
+        }
         let lengths: Vec<usize> = self
             .answers
             .iter()
@@ -197,6 +226,7 @@ impl Tally {
             types_agree: share(self.types),
             mean_characters: share(lengths.iter().sum()),
             long_traces: share(lengths.iter().filter(|&&length| length > 1024).count()),
+            reliability,
             samples_per_second: records as f64 / seconds,
             answers: self.answers,
         }

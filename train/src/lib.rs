@@ -11,7 +11,7 @@ pub mod loss;
 pub mod metrics;
 pub mod optim;
 pub mod order;
-mod progress;
+pub mod progress;
 pub mod sample;
 pub mod scratch;
 pub mod sft;

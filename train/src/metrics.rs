@@ -46,6 +46,68 @@ pub struct Scores {
     pub confusion: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
+/// Answers between two probabilities of the label said.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Bin {
+    answers: usize,
+    right: usize,
+    probability: f64,
+}
+
+/// Bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599).
+const BINS: usize = 15;
+
+/// How far the probabilities of labels can be trusted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reliability {
+    bins: [Bin; BINS],
+    squares: f64,
+}
+
+impl Reliability {
+    /// Counts an answer: the `probabilities` of all labels, the label `said`, the `right` one.
+    pub fn count(&mut self, probabilities: &[f64], said: usize, right: usize) {
+        let sure = probabilities[said];
+        let bin = &mut self.bins[((sure * BINS as f64) as usize).min(BINS - 1)];
+        bin.answers += 1;
+        bin.right += usize::from(said == right);
+        bin.probability += sure;
+        let truth = |label: usize| f64::from(u8::from(label == right));
+        let labels = probabilities.iter().enumerate();
+        self.squares += labels
+            .map(|(label, p)| (p - truth(label)).powi(2))
+            .sum::<f64>();
+    }
+
+    fn answers(&self) -> usize {
+        self.bins.iter().map(|bin| bin.answers).sum()
+    }
+
+    /// Expected calibration error: the distance between how sure and how right the answers of a bin are, in the mean over answers.
+    pub fn ece(&self) -> f64 {
+        let distances = self
+            .bins
+            .iter()
+            .map(|bin| (bin.right as f64 - bin.probability).abs());
+        distances.sum::<f64>() / self.answers().max(1) as f64
+    }
+
+    /// Brier score: the squared distance of the probabilities from the truth, summed over labels; 0 is best, 2 worst.
+    pub fn brier(&self) -> f64 {
+        self.squares / self.answers().max(1) as f64
+    }
+}
+
+impl Serialize for Reliability {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Reliability", 2)?;
+        fields.serialize_field("ece", &self.ece())?;
+        fields.serialize_field("brier", &self.brier())?;
+        fields.end()
+    }
+}
+
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         0.0

@@ -1,15 +1,18 @@
 //! Continuous batching: sequences join and leave between steps, share what they have in common, and get the same bytes whoever else
 //! is there. Usable without HTTP. Knows no prompt format; what may follow is a guide's business.
 //!
-//! `schedule` who is fed when · `prefix` beginnings computed before · `bounded` caches that forget
+//! `schedule` who is fed when · `sequence` one answer growing · `prefix` beginnings computed before · `choices` whole strings scored ·
+//! `bounded` caches that forget
 
 mod bounded;
+mod choices;
 mod prefix;
 mod schedule;
+mod sequence;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use blake3::Hash;
 use burn::tensor::{DType, Tensor};
@@ -20,11 +23,12 @@ use self::bounded::Bounded;
 use self::prefix::Prefixes;
 use self::schedule::Schedule;
 pub use self::schedule::{Id, Limits, TooLong};
+use self::sequence::Sequence;
 use crate::checkpoint::{Checkpoint, Prompt};
-use crate::generate::{Completion, FinishReason, Guide, Next, Timings};
+use crate::generate::{Completion, FinishReason, Guide};
 use crate::qwen::Span;
-use crate::sampling::{Sampler, Sampling, log_probability};
-use crate::text::{BLOCK, Cache, least_rows, padded};
+use crate::sampling::{Sampling, log_probability};
+use crate::text::{BLOCK, least_rows, padded};
 
 /// A picture in patches, named by what it shows.
 #[derive(Clone, Debug)]
@@ -63,8 +67,17 @@ pub struct Job {
     pub sampling: Sampling,
     /// At most this many tokens are generated, forced ones included.
     pub max_new_tokens: usize,
+    /// Room for the tokens of the guide's choices, if they are to be scored; 0 scores none.
+    pub scored_tokens: usize,
     /// What may follow.
     pub guide: Box<dyn Guide + Send>,
+}
+
+impl Job {
+    /// Tokens it may come to hold.
+    fn capacity(&self) -> usize {
+        self.prompt.ids.len() + self.max_new_tokens + self.scored_tokens
+    }
 }
 
 /// How an engine is set up.
@@ -93,11 +106,19 @@ impl Default for Settings {
 pub struct Stats {
     /// Sequences under way.
     pub running: usize,
+    /// Sequences in the queue.
+    pub waiting: usize,
     /// Tokens reserved for those under way.
     pub reserved_tokens: usize,
-    /// Prompt tokens that were not computed again.
+    /// Tokens that may be reserved.
+    pub most_tokens: usize,
+    /// Prompt tokens of all sequences that have begun.
+    pub prompt_tokens: u64,
+    /// Those of them that were not computed again.
     pub reused_tokens: u64,
-    /// Images that were not encoded again.
+    /// Images of all sequences that have begun, apart from those in a reused beginning.
+    pub images: u64,
+    /// Those of them that were not encoded again.
     pub reused_images: u64,
 }
 
@@ -114,130 +135,6 @@ pub struct Engine {
     coming: HashSet<Hash>,
     next: Id,
     stats: Stats,
-}
-
-/// A sequence under way.
-struct Sequence {
-    job: Job,
-    sampler: Sampler,
-    /// None until it is fed for the first time.
-    cache: Option<Cache>,
-    /// The names of its prompt's blocks.
-    blocks: Vec<Hash>,
-    /// The rows of its images that were not fed yet.
-    rows: VecDeque<Tensor<2>>,
-    /// Prompt and generated ids.
-    ids: Vec<u32>,
-    logprobs: Vec<f32>,
-    forced: usize,
-    reused: usize,
-    finish: Option<FinishReason>,
-    clock: Clock,
-}
-
-/// When what happened, and what its share of the work took.
-struct Clock {
-    arrived: Instant,
-    began: Option<Instant>,
-    read: Option<Instant>,
-    vision: Duration,
-}
-
-impl Sequence {
-    fn prompt_len(&self) -> usize {
-        self.job.prompt.ids.len()
-    }
-
-    fn generated(&self) -> usize {
-        self.ids.len() - self.prompt_len()
-    }
-
-    fn held(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::len)
-    }
-
-    fn is_full(&self) -> bool {
-        self.generated() >= self.job.max_new_tokens
-    }
-
-    /// Appends forced tokens as far as there is room; their log-probabilities are filled in when they are fed.
-    fn force(&mut self, ids: &[u32]) {
-        let room = self.job.max_new_tokens - self.generated();
-        let ids = &ids[..ids.len().min(room)];
-        self.ids.extend(ids);
-        self.logprobs.extend(ids.iter().map(|_| f32::NAN));
-        self.forced += ids.len();
-    }
-
-    /// The position of the token at `index` of prompt + generated.
-    fn axes(&self, index: usize) -> [u32; 3] {
-        let positions = &self.job.prompt.positions;
-        let generated = || [(index as i64 + positions.delta) as u32; 3];
-        positions.axes.get(index).copied().unwrap_or_else(generated)
-    }
-
-    /// The next `count` rows of its images.
-    fn take_rows(&mut self, mut count: usize) -> Vec<Tensor<2>> {
-        let mut taken = vec![];
-        while count > 0 {
-            let rows = self.rows.pop_front().expect("a row for every placeholder");
-            let here = rows.dims()[0];
-            if here > count {
-                self.rows
-                    .push_front(rows.clone().narrow(0, count, here - count));
-            }
-            taken.push(rows.narrow(0, 0, here.min(count)));
-            count -= here.min(count);
-        }
-        taken
-    }
-
-    /// What became of it.
-    fn complete(self, finish_reason: FinishReason) -> Completion {
-        let now = Instant::now();
-        let (began, read) = (
-            self.clock.began.unwrap_or(now),
-            self.clock.read.unwrap_or(now),
-        );
-        Completion {
-            token_ids: self.ids[self.prompt_len()..].to_vec(),
-            logprobs: self.logprobs,
-            forced: self.forced,
-            reused: self.reused,
-            finish_reason,
-            timings: Timings {
-                queue: began - self.clock.arrived,
-                vision: self.clock.vision,
-                prefill: (read - began).saturating_sub(self.clock.vision),
-                decode: now - read,
-            },
-        }
-    }
-
-    /// Lets sampler and guide choose the next token.
-    fn choose(&mut self, checkpoint: &Checkpoint, logits: &[f32]) {
-        let (guide, tokenizer) = (&self.job.guide, &checkpoint.tokenizer);
-        let id = self.sampler.choose(logits, &self.ids, |id| {
-            !tokenizer.is_silenced(id) && guide.allows(id)
-        });
-        let next = self.job.guide.accept(id);
-        if !matches!(next, Next::Instead(_)) {
-            self.ids.push(id);
-            self.logprobs.push(log_probability(logits, id));
-        }
-        match next {
-            Next::Continue(forced) | Next::Instead(forced) => {
-                self.force(&forced);
-                if self.is_full() {
-                    self.finish = Some(FinishReason::Length);
-                }
-            }
-            Next::Finished(forced) => {
-                self.force(&forced);
-                self.finish = Some(FinishReason::Stop);
-            }
-        }
-    }
 }
 
 impl Engine {
@@ -268,10 +165,9 @@ impl Engine {
     ///
     /// # Errors
     /// If it is longer than everything the engine may hold.
-    pub fn submit(&mut self, mut job: Job) -> Result<Id, TooLong> {
+    pub fn submit(&mut self, job: Job) -> Result<Id, TooLong> {
         let id = self.next;
-        self.schedule
-            .push(id, job.prompt.ids.len() + job.max_new_tokens)?;
+        self.schedule.push(id, job.capacity())?;
         self.next += 1;
         let merge = self.checkpoint.config.vision.spatial_merge_size;
         let pictures: Vec<(Hash, usize)> = job
@@ -284,26 +180,7 @@ impl Engine {
             &pictures,
             self.checkpoint.config.image_token_id,
         );
-        let opening = job.guide.opening();
-        let mut sequence = Sequence {
-            sampler: Sampler::new(&job.sampling),
-            cache: None,
-            blocks,
-            rows: VecDeque::new(),
-            ids: job.prompt.ids.clone(),
-            logprobs: vec![],
-            forced: 0,
-            reused: 0,
-            finish: None,
-            clock: Clock {
-                arrived: Instant::now(),
-                began: None,
-                read: None,
-                vision: Duration::ZERO,
-            },
-            job,
-        };
-        sequence.force(&opening);
+        let sequence = Sequence::new(job, blocks);
         self.sequences.insert(id, sequence);
         Ok(id)
     }
@@ -321,6 +198,12 @@ impl Engine {
         }
     }
 
+    /// What a sequence under way has generated so far, forced tokens included.
+    pub fn generated(&self, id: Id) -> Option<&[u32]> {
+        let sequence = self.sequences.get(&id)?;
+        Some(&sequence.ids[sequence.prompt_len()..])
+    }
+
     /// Whether there is nothing to do.
     pub fn is_idle(&self) -> bool {
         self.sequences.is_empty()
@@ -330,7 +213,9 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             running: self.schedule.running(),
+            waiting: self.schedule.waiting(),
             reserved_tokens: self.schedule.reserved(),
+            most_tokens: self.schedule.limits().cached_tokens,
             ..self.stats
         }
     }
@@ -391,6 +276,7 @@ impl Engine {
             if sequence.is_full() {
                 sequence.finish = Some(FinishReason::Length);
             } else {
+                sequence.score(&self.checkpoint, row);
                 sequence.choose(&self.checkpoint, row);
             }
             if let Some(reason) = sequence.finish {
@@ -419,13 +305,14 @@ impl Engine {
             sequence.clock.began = Some(Instant::now());
             let prompt = sequence.prompt_len();
             let network = &self.checkpoint.network;
-            let mut cache = network.cache(prompt + sequence.job.max_new_tokens);
+            let mut cache = network.cache(sequence.job.capacity());
             let held = self.prefixes.restore(&sequence.blocks, &mut cache);
             if self.prefixes.keeps() {
                 self.coming.extend(&sequence.blocks[held / BLOCK..]);
             }
             sequence.cache = Some(cache);
             sequence.reused = held;
+            self.stats.prompt_tokens += prompt as u64;
             self.stats.reused_tokens += held as u64;
             self.schedule
                 .pend(id, prompt - held, sequence.ids.len() - prompt);
@@ -449,6 +336,7 @@ impl Engine {
             if skipped == tokens {
                 continue;
             }
+            self.stats.images += 1;
             let rows = if let Some(rows) = self.images.get(&picture.key) {
                 self.stats.reused_images += 1;
                 rows

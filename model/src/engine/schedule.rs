@@ -162,8 +162,12 @@ impl Schedule {
         self.waiting.len() < before
     }
 
+    /// What runs at once at most.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Sequences in the queue.
-    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

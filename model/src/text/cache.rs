@@ -125,6 +125,19 @@ impl Cache {
         self.advance(n);
     }
 
+    /// Forgets all but the first `len` tokens.
+    ///
+    /// # Panics
+    /// If it holds fewer.
+    pub fn truncate(&mut self, len: usize) {
+        assert!(
+            len <= self.len,
+            "{len} tokens of a cache that holds {}",
+            self.len
+        );
+        self.len = len;
+    }
+
     /// Counts `n` more tokens, after every layer has appended them.
     pub fn advance(&mut self, n: usize) {
         self.len += n;

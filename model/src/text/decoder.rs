@@ -87,6 +87,26 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// One sequence that branches behind the `held` tokens of its cache, one row for every token of the tree.
+    pub fn tree(
+        axes: &[[u32; 3]],
+        parents: &[Option<usize>],
+        held: usize,
+        config: &TextConfig,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let mut rows = Self::new(&[(axes, held)], true, config, dtype, device);
+        rows.sequences[0].blocks = vec![Block {
+            rows: axes.len(),
+            keys: held + axes.len(),
+            visible: Visible::tree(held, parents, device),
+        }];
+        rows
+    }
+}
+
 /// Products of fewer rows than this take other paths than those of more, which add in another order: on flex one row alone, and a
 /// narrow result of at most 256 values (gemm 0.19.0, `gemm_basic_generic`). A row's bits must not depend on how many come with it.
 pub fn least_rows(config: &TextConfig) -> usize {

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use proto::Template;
+use proto::{Enforce, Template};
 use vision::BoxFormat;
 
 use crate::fields::bbox_from_text;
@@ -14,7 +14,7 @@ mod learn;
 mod look;
 mod serve;
 
-pub use learn::{DataCommand, EvalArgs, SftArgs, SynthArgs, TrainCommand};
+pub use learn::{CalibrateArgs, DataCommand, EvalArgs, SftArgs, SynthArgs, TrainCommand};
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;
 
@@ -64,6 +64,8 @@ pub enum Command {
     Train(TrainCommand),
     /// Score a model on a data set.
     Eval(EvalArgs),
+    /// Fit the temperature of a model's probabilities on a data set.
+    Calibrate(CalibrateArgs),
     /// Ask a running service whether it is ready; ends with 0 when it is.
     Health(HealthArgs),
 }
@@ -83,6 +85,10 @@ pub struct ModelArgs {
     /// Order of the prompt: prefix (task and labels first) or paper (text first); has to be the trained one.
     #[arg(long, env = "MORE_R1_TEMPLATE", default_value_t = Template::default(), value_name = "NAME")]
     pub template: Template,
+    /// The relations to choose from, as JSON (serve reads it again at SIGHUP); without it MORE's 21. A model knows those it was
+    /// trained on.
+    #[arg(long, env = "MORE_R1_ONTOLOGY", value_name = "FILE")]
+    pub ontology: Option<PathBuf>,
     /// Longest prompt that is answered, image tokens included; memory grows with it.
     #[arg(
         long,
@@ -133,20 +139,64 @@ pub struct ExtractArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The photo.
-    #[arg(long, env = "MORE_R1_IMAGE", value_name = "FILE")]
-    pub image: PathBuf,
+    #[arg(
+        long,
+        env = "MORE_R1_IMAGE",
+        value_name = "FILE",
+        required_unless_present = "input",
+        conflicts_with = "input"
+    )]
+    pub image: Option<PathBuf>,
     /// The object's box in the upright photo: four numbers between commas.
-    #[arg(long, env = "MORE_R1_BBOX", value_name = "A,B,C,D", allow_hyphen_values = true, value_parser = bbox)]
-    pub bbox: [f64; 4],
+    #[arg(long, env = "MORE_R1_BBOX", value_name = "A,B,C,D", allow_hyphen_values = true, value_parser = bbox,
+        required_unless_present = "input", conflicts_with = "input")]
+    pub bbox: Option<[f64; 4]>,
     /// What the numbers of the box are: xyxy and xywh in pixels, cxcywh in parts of one, percent (x, y, w, h).
     #[arg(long, env = "MORE_R1_BOX_FORMAT", default_value_t = BoxFormat::Xyxy, value_name = "NAME")]
     pub box_format: BoxFormat,
     /// The headline.
-    #[arg(long, env = "MORE_R1_TEXT")]
-    pub text: String,
+    #[arg(
+        long,
+        env = "MORE_R1_TEXT",
+        required_unless_present = "input",
+        conflicts_with = "input"
+    )]
+    pub text: Option<String>,
     /// The entity; it has to occur in the text.
-    #[arg(long, env = "MORE_R1_ENTITY")]
-    pub entity: String,
+    #[arg(
+        long,
+        env = "MORE_R1_ENTITY",
+        required_unless_present = "input",
+        conflicts_with = "input"
+    )]
+    pub entity: Option<String>,
+    /// Many questions instead, one JSON object a line: image (a path), bbox, text, entity; box_format and id if wanted.
+    #[arg(long, env = "MORE_R1_INPUT", value_name = "FILE", requires = "output")]
+    pub input: Option<PathBuf>,
+    /// Where their answers go, one JSON object a line; complete when the file is there.
+    #[arg(long, env = "MORE_R1_OUTPUT", value_name = "FILE", requires = "input")]
+    pub output: Option<PathBuf>,
+    /// The folder that the paths in `--input` start from; without it that of the input.
+    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR", requires = "input")]
+    pub images: Option<PathBuf>,
+    /// Go on with a run that was interrupted: answers that are there are kept.
+    #[arg(long, env = "MORE_R1_RESUME", requires = "input")]
+    pub resume: bool,
+    /// Only the i-th of n shares of the input, such as 2/4: one for each machine.
+    #[arg(long, env = "MORE_R1_SHARD", value_name = "I/N", default_value = "1/1", value_parser = shard)]
+    pub shard: (usize, usize),
+    /// Questions of `--input` answered together; more are faster and take more memory.
+    #[arg(long, env = "MORE_R1_BATCH_SIZE", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
+    pub batch_size: usize,
+    /// What becomes of a label that the types stated in step 4 exclude: report (it is given) or strict (it cannot be).
+    #[arg(long, env = "MORE_R1_ENFORCE", default_value = "report", value_name = "NAME", value_parser = enforce)]
+    pub enforce: Enforce,
+    /// Also give the probability of every label.
+    #[arg(long, env = "MORE_R1_SCORES")]
+    pub scores: bool,
+    /// Answer none instead of a label that is less probable than this, 0 to 1.
+    #[arg(long, env = "MORE_R1_ABSTAIN_BELOW", value_name = "P")]
+    pub abstain_below: Option<f64>,
 }
 
 /// `more-r1 health`.
@@ -164,6 +214,18 @@ pub struct HealthArgs {
 
 fn bbox(text: &str) -> Result<[f64; 4], String> {
     bbox_from_text(text).map_err(|error| error.to_string())
+}
+
+fn enforce(name: &str) -> Result<Enforce, String> {
+    crate::fields::from_text("enforce", &format!("{name:?}")).map_err(|error| error.to_string())
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/');
+    match parts.map(|(part, of)| (part.parse(), of.parse())) {
+        Some((Ok(part), Ok(of))) if (1..=of).contains(&part) => Ok((part, of)),
+        _ => Err("has to be i/n with i from 1 to n, such as 2/4".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -48,6 +48,8 @@ fn words(report: &EvalReport) -> String {
         format!("valid       {:.4}", report.valid_traces),
         format!("consistent  {:.4}", report.consistent_traces),
         format!("types agree {:.4}", report.types_agree),
+        format!("ECE         {:.4}", report.reliability.ece()),
+        format!("Brier       {:.4}", report.reliability.brier()),
         format!("a second    {:.2}", report.samples_per_second),
         format!(
             "\n{:<28} {:>6} {:>6} {:>6} {:>6}",

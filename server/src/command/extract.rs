@@ -1,26 +1,53 @@
-//! `more-r1 extract`: one question, one answer, without a service.
+//! `more-r1 extract`: one question, one answer, without a service. Many of them are `corpus.rs`'s.
 
+use std::path::Path;
 use std::time::Instant;
 
 use proto::ExtractResponse;
 use vision::Limits;
 
 use crate::args::ExtractArgs;
+use crate::command::corpus::Corpus;
 use crate::command::{Failure, print, read_file};
-use crate::fields::{Asked, Image};
+use crate::fields::{Asked, Image, Wishes};
 use crate::http::answer::{Seen, answer};
 use crate::prepare::prepare;
 use crate::settings::{ModelSettings, TEXT_LIMITS};
 
 pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
     let settings = ModelSettings::resolve(&args.model)?;
-    let image = read_file("--image", &args.image)?;
+    let wishes = Wishes {
+        enforce: args.enforce,
+        scores: args.scores,
+        abstain_below: args.abstain_below,
+        ..Wishes::default()
+    };
+    if let (Some(input), Some(output)) = (args.input, args.output) {
+        let corpus = Corpus {
+            images: args
+                .images
+                .unwrap_or_else(|| input.parent().unwrap_or(Path::new("")).to_owned()),
+            input,
+            output,
+            resume: args.resume,
+            shard: args.shard,
+            batch_size: args.batch_size,
+            wishes,
+        };
+        return corpus.run(&settings, json);
+    }
+    let (Some(image), Some(bbox), Some(text), Some(entity)) =
+        (args.image, args.bbox, args.text, args.entity)
+    else {
+        unreachable!("the command line asks for all four unless there is --input");
+    };
     let asked = Asked {
-        image: Image::File(image),
-        bbox: args.bbox,
+        image: Image::File(read_file("--image", &image)?),
+        bbox,
         format: args.box_format,
-        text: args.text,
-        entity: args.entity,
+        text,
+        entity,
+        wishes,
     };
     let asked = asked.check(TEXT_LIMITS)?;
     let extractor = settings.open()?;
@@ -29,7 +56,14 @@ pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
     let pixels = prepare(asked, &Limits::default(), extractor.processor())?;
     let seen = Seen::of(&pixels, start, start.elapsed());
     let answered = extractor.extract(&[pixels.question()]).remove(0)?;
-    print(json, &answer(&extractor, &seen, &answered), words)
+    let response = answer(
+        &extractor,
+        &seen,
+        &answered,
+        args.scores,
+        args.abstain_below,
+    );
+    print(json, &response, words)
 }
 
 fn words(response: &ExtractResponse) -> String {

@@ -1,5 +1,7 @@
 //! The commands: from typed arguments to an exit code. 0 done, 1 failed, 2 asked for something impossible.
 
+mod calibrate;
+mod corpus;
 mod data;
 mod eval;
 mod extract;
@@ -115,6 +117,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Eval(args) => eval::run(args, json),
+        Command::Calibrate(args) => calibrate::run(args, json),
         Command::Health(args) => health::run(&args, json),
     }
 }

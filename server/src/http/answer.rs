@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto::{
-    CropReport, ExtractResponse, FinishReason, ImageReport, ModelReport, Relation, Timings,
-    TraceReport, Usage,
+    CropReport, ExtractResponse, FinishReason, ImageReport, LabelScore, ModelReport, NONE,
+    Relation, Timings, TraceReport, Usage,
 };
 use vision::{Grid, Region};
 
@@ -35,17 +35,32 @@ impl Seen {
     }
 }
 
-/// The response to one question.
-pub fn answer(model: &dyn Extract, seen: &Seen, answer: &Answer) -> ExtractResponse {
+/// The response to one question; with the `scores` of all labels, and without a label less probable than `abstain_below`.
+pub fn answer(
+    model: &dyn Extract,
+    seen: &Seen,
+    answer: &Answer,
+    scores: bool,
+    abstain_below: Option<f64>,
+) -> ExtractResponse {
     let (usage, times) = (answer.usage, answer.timings.engine);
     let info = model.info();
-    let ontology = model.ontology();
+    let ontology = answer.ontology.as_ref();
+    let ranked = ranked(answer);
+    let abstained = abstain_below.map(|least| {
+        let said = ranked.iter().find(|it| it.label == answer.trace.label);
+        said.is_some_and(|said| said.probability < least)
+    });
+    let mut relation = Relation::new(ontology, &answer.trace);
+    if abstained == Some(true) {
+        NONE.clone_into(&mut relation.label);
+    }
     let merge = model.processor().merge_size as usize;
     let tokens = |grid: &Grid| grid.t * grid.h * grid.w / (merge * merge);
     let grid = |grid: &Grid| [grid.t, grid.h, grid.w];
     let pixels = seen.region.pixels;
     ExtractResponse {
-        relation: Relation::new(ontology, &answer.trace),
+        relation,
         trace: TraceReport::new(ontology, &answer.trace, &answer.raw),
         image: ImageReport {
             width: seen.size.0,
@@ -68,6 +83,7 @@ pub fn answer(model: &dyn Extract, seen: &Seen, answer: &Answer) -> ExtractRespo
             dtype: info.dtype.clone(),
             template: info.template,
             ontology: ontology.name.clone(),
+            ontology_hash: ontology.hash(),
         },
         usage: Usage {
             prompt_tokens: usage.prompt_tokens,
@@ -89,7 +105,23 @@ pub fn answer(model: &dyn Extract, seen: &Seen, answer: &Answer) -> ExtractRespo
             model::FinishReason::Stop => FinishReason::Stop,
             model::FinishReason::Length => FinishReason::Length,
         },
+        scores: scores.then_some(ranked),
+        abstained,
     }
+}
+
+/// Every label with its probability, the most probable first; nothing if they were not asked for.
+fn ranked(answer: &Answer) -> Vec<LabelScore> {
+    let probabilities = answer.scores.iter().flatten();
+    let labels = answer.ontology.labels.iter().zip(probabilities);
+    let mut ranked: Vec<LabelScore> = labels
+        .map(|(label, &probability)| LabelScore {
+            label: label.name.clone(),
+            probability,
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    ranked
 }
 
 fn millis(duration: Duration) -> f64 {

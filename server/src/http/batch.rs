@@ -10,14 +10,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use proto::{BatchLine, BatchRequest, PairRequest};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use crate::app::AppState;
 use crate::engine::{Engine, Seat};
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, Image, box_format, image_from_text};
-use crate::http::extract::{Form, answer_one};
+use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_text};
+use crate::http::extract::{Form, pose};
 use crate::http::{body, json};
 use crate::prepare::read_photo;
 
@@ -26,8 +26,8 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// A question not yet read: its own JSON, or a pair of the shared photo and text.
 enum Posed {
-    Item(Value),
-    Pair(Value, Arc<Shared>),
+    Item(Box<RawValue>),
+    Pair(Box<RawValue>, Arc<Shared>),
 }
 
 /// What all pairs have in common.
@@ -35,22 +35,30 @@ struct Shared {
     image: Image,
     text: String,
     format: vision::BoxFormat,
+    wishes: Wishes,
 }
 
 impl Posed {
     /// The question, or what is wrong with it alone.
     fn read(self) -> Result<Asked, ApiError> {
-        let bytes = |value: Value| serde_json::to_vec(&value).expect("it was JSON before");
         match self {
-            Self::Item(value) => json::read(&bytes(value)),
-            Self::Pair(value, shared) => {
-                let pair: PairRequest = json::parse(&bytes(value))?;
+            Self::Item(item) => {
+                let asked = json::read(item.get().as_bytes())?;
+                if asked.wishes.stream {
+                    let reason = "an item of a batch has no stream of its own";
+                    return Err(FieldError::invalid("stream", reason).into());
+                }
+                Ok(asked)
+            }
+            Self::Pair(pair, shared) => {
+                let pair: PairRequest = json::parse(pair.get().as_bytes())?;
                 Ok(Asked {
                     image: shared.image.clone(),
                     bbox: pair.bbox,
                     format: shared.format,
                     text: shared.text.clone(),
                     entity: pair.entity,
+                    wishes: shared.wishes.clone(),
                 })
             }
         }
@@ -110,8 +118,15 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                 image: Image::Photo(Arc::new(read_photo(&file, limits)?)),
                 text: request.text.ok_or_else(|| missing("text"))?,
                 format: box_format(request.box_format),
+                wishes: Wishes {
+                    enforce: request.enforce.unwrap_or_default(),
+                    scores: request.scores.unwrap_or_default(),
+                    abstain_below: request.abstain_below,
+                    ontology: request.ontology.map(Arc::new),
+                    ..Wishes::default()
+                },
             });
-            let pair = |value| Posed::Pair(value, Arc::clone(&shared));
+            let pair = |pair| Posed::Pair(pair, Arc::clone(&shared));
             Ok(pairs.into_iter().map(pair).collect())
         }
         (None, Some(items)) => {
@@ -119,6 +134,10 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
             for (field, given) in [
                 ("image", request.image.is_some()),
                 ("text", request.text.is_some()),
+                ("enforce", request.enforce.is_some()),
+                ("scores", request.scores.is_some()),
+                ("abstain_below", request.abstain_below.is_some()),
+                ("ontology", request.ontology.is_some()),
             ] {
                 if given {
                     let reason = "belongs to pairs; every item has its own";
@@ -197,12 +216,9 @@ async fn one(
         .run(move || posed.read())
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
-    answer_one(
-        state,
-        engine,
-        seat,
-        start,
-        asked.check(state.limits().text)?,
-    )
-    .await
+    let asked = asked.check(state.limits().text)?;
+    pose(state, engine, seat, start, asked)
+        .await?
+        .answer()
+        .await
 }

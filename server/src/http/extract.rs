@@ -7,22 +7,24 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use proto::ExtractResponse;
-use tokio::time::timeout_at;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::app::AppState;
-use crate::engine::{Engine, EngineError, Seat};
+use crate::engine::{Engine, EngineError, Extract, Reply, Seat};
 use crate::error::ApiError;
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
-use crate::http::{body, json, multipart};
+use crate::http::{body, json, multipart, stream};
 use crate::prepare::prepare;
 
 /// The handler.
 pub async fn extract(
     State(state): State<AppState>,
     request: Request,
-) -> Result<Json<ExtractResponse>, ApiError> {
+) -> Result<Response, ApiError> {
     let start = Instant::now();
     let engine = state.engine()?;
     let form = Form::of(&request, &[Form::Json, Form::Multipart])?;
@@ -33,21 +35,67 @@ pub async fn extract(
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
 
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
-    Ok(Json(answer_one(&state, engine, seat, start, asked).await?))
+    let (streamed, tokens) = (asked.wishes.stream, asked.wishes.stream_tokens);
+    let mut pending = pose(&state, engine, seat, start, asked).await?;
+    if streamed {
+        return Ok(stream::events(pending, tokens).into_response());
+    }
+    Ok(Json(pending.answer().await?).into_response())
 }
 
-/// Answers a checked question that came at `start` and has a place.
+/// A question that the engine has; dropping it gives it up.
+pub struct Pending {
+    model: Arc<dyn Extract>,
+    seen: Seen,
+    scores: bool,
+    abstain_below: Option<f64>,
+    reply: Reply,
+    /// What the engine writes, piece by piece, if somebody wants to read along.
+    pub written: Option<UnboundedReceiver<String>>,
+    until: Moment,
+    patience: u64,
+}
+
+impl Pending {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// A model that refuses or fails, no answer in time.
+    pub async fn answer(&mut self) -> Result<ExtractResponse, ApiError> {
+        let answered = timeout_at(self.until, &mut self.reply).await;
+        let answered = answered.map_err(|_| ApiError::TooLate {
+            seconds: self.patience,
+        })?;
+        let answered = answered.unwrap_or(Err(EngineError::Stopped))?;
+        Ok(answer(
+            self.model.as_ref(),
+            &self.seen,
+            &answered,
+            self.scores,
+            self.abstain_below,
+        ))
+    }
+}
+
+/// Puts a checked question that came at `start` and has a place to the engine.
 ///
 /// # Errors
-/// An unusable image or box, a model that refuses or fails, no answer in time.
-pub async fn answer_one(
+/// An unusable image or box, a model that refuses it.
+pub async fn pose(
     state: &AppState,
     engine: &Engine,
     seat: Seat,
     start: Instant,
     asked: Asked,
-) -> Result<ExtractResponse, ApiError> {
+) -> Result<Pending, ApiError> {
     let limits = *state.limits();
+    let (scores, abstain_below) = (asked.wishes.scores, asked.wishes.abstain_below);
+    let (writing, written) = if asked.wishes.stream {
+        let (writing, written) = unbounded_channel(); // at most an answer's length is ever in it
+        (Some(writing), Some(written))
+    } else {
+        (None, None)
+    };
     let preparing = Instant::now();
     let model = Arc::clone(engine.model());
     let (seen, prepared) = state
@@ -63,13 +111,16 @@ pub async fn answer_one(
         })
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
-    let reply = engine.submit(seat, prepared);
-    let answered = timeout_at((start + state.deadline()).into(), reply).await;
-    let answered = answered.map_err(|_| ApiError::TooLate {
-        seconds: state.deadline().as_secs(),
-    })?;
-    let answered = answered.unwrap_or(Err(EngineError::Stopped))?;
-    Ok(answer(engine.model().as_ref(), &seen, &answered))
+    Ok(Pending {
+        model: Arc::clone(engine.model()),
+        seen,
+        scores,
+        abstain_below,
+        reply: engine.submit(seat, prepared, writing),
+        written,
+        until: (start + state.deadline()).into(),
+        patience: state.deadline().as_secs(),
+    })
 }
 
 /// How a question travels.

@@ -1,11 +1,13 @@
 //! A question as a JSON object. Every fault names the field it is in.
 
+use std::sync::Arc;
+
 use proto::ExtractRequest;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, Image, box_format, image_from_text};
+use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_text};
 
 /// Reads the body of a JSON request.
 ///
@@ -19,6 +21,14 @@ pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
         format: box_format(request.box_format),
         text: request.text,
         entity: request.entity,
+        wishes: Wishes {
+            enforce: request.enforce,
+            scores: request.scores,
+            abstain_below: request.abstain_below,
+            ontology: request.ontology.map(Arc::new),
+            stream: request.stream,
+            stream_tokens: request.stream_tokens,
+        },
     })
 }
 
@@ -61,10 +71,11 @@ fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
             reason,
         };
     }
-    // Serde's derive says these three as sentences, with the name in backticks.
+    // Serde's derive says these three as sentences, with the name in backticks. Inside a field they are about a part of it.
     let quoted = |start: &str| {
         reason
-            .strip_prefix(start)?
+            .strip_prefix(start)
+            .filter(|_| field.is_none())?
             .split('`')
             .next()
             .map(str::to_owned)

@@ -7,4 +7,6 @@ pub(crate) mod extract;
 pub(crate) mod json;
 pub(crate) mod multipart;
 pub(crate) mod observe;
+pub(crate) mod page;
 pub(crate) mod status;
+pub(crate) mod stream;

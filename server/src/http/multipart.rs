@@ -3,10 +3,12 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use vision::BoxFormat;
 
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, Image, NAMES, bbox_from_text};
+use crate::fields::{Asked, FieldError, Image, NAMES, Wishes, bbox_from_text, from_text};
 
 /// Reads the body of a multipart request.
 ///
@@ -38,7 +40,7 @@ pub async fn read(parts: Parts, body: Vec<u8>) -> Result<Asked, ApiError> {
             .map_err(|error| broken(error.body_text()))?;
         seen[place] = Some(bytes.to_vec());
     }
-    let [image, bbox, format, text, entity] = seen;
+    let [image, bbox, format, text, entity, rest @ ..] = seen;
     let missing = |name: &'static str| FieldError::Missing { field: name.into() };
     Ok(Asked {
         image: Image::File(image.ok_or_else(|| missing("image"))?),
@@ -51,7 +53,41 @@ pub async fn read(parts: Parts, body: Vec<u8>) -> Result<Asked, ApiError> {
         },
         text: utf8("text", text.ok_or_else(|| missing("text"))?)?,
         entity: utf8("entity", entity.ok_or_else(|| missing("entity"))?)?,
+        wishes: wishes(rest)?,
     })
+}
+
+fn wishes(
+    [
+        enforce,
+        scores,
+        abstain_below,
+        ontology,
+        stream,
+        stream_tokens,
+    ]: [Option<Vec<u8>>; 6],
+) -> Result<Wishes, FieldError> {
+    let default = Wishes::default();
+    Ok(Wishes {
+        // A name stands without quotes in a form.
+        enforce: match enforce {
+            Some(name) => from_text("enforce", &format!("{:?}", utf8("enforce", name)?))?,
+            None => default.enforce,
+        },
+        scores: optional("scores", scores)?.unwrap_or_default(),
+        abstain_below: optional("abstain_below", abstain_below)?,
+        ontology: optional("ontology", ontology)?.map(Arc::new),
+        stream: optional("stream", stream)?.unwrap_or_default(),
+        stream_tokens: optional("stream_tokens", stream_tokens)?.unwrap_or_default(),
+    })
+}
+
+fn optional<T: DeserializeOwned>(
+    field: &'static str,
+    bytes: Option<Vec<u8>>,
+) -> Result<Option<T>, FieldError> {
+    let read = |bytes| from_text(field, &utf8(field, bytes)?);
+    bytes.map(read).transpose()
 }
 
 fn utf8(field: &'static str, bytes: Vec<u8>) -> Result<String, FieldError> {

@@ -79,8 +79,10 @@ fn request_id(request: &Request) -> HeaderValue {
 /// Paths are logged by name: an unknown one may hold anything.
 fn known_path(path: &str) -> &'static str {
     [
+        "/",
         "/extract",
         "/extract/batch",
+        "/ontology",
         "/healthz",
         "/readyz",
         "/openapi.json",

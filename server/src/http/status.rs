@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use proto::Health;
+use proto::{Health, OntologyReport};
 
 use crate::app::AppState;
 use crate::error::ApiError;
@@ -20,6 +20,15 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Health>, ApiEr
     state.engine()?;
     Ok(Json(Health {
         status: "ready".to_owned(),
+    }))
+}
+
+/// `GET /ontology`: the relations that questions without their own are answered with.
+pub async fn ontology(State(state): State<AppState>) -> Result<Json<OntologyReport>, ApiError> {
+    let ontology = state.engine()?.model().ontology();
+    Ok(Json(OntologyReport {
+        hash: ontology.hash(),
+        ontology: (*ontology).clone(),
     }))
 }
 

@@ -1,0 +1,71 @@
+//! `more-r1 calibrate`: how sure a model should be of its labels, learned from records whose truth is known.
+
+use model::Calibration;
+use model::calibration::FILE;
+use serde::Serialize;
+use train::eval::{EvalOptions, run as evaluate};
+
+use crate::args::CalibrateArgs;
+use crate::command::{Failure, print, read_file};
+use crate::settings::{ModelSettings, UsageError};
+
+/// What is printed.
+#[derive(Serialize)]
+struct Report {
+    records: usize,
+    /// Before.
+    ece: f64,
+    #[serde(flatten)]
+    calibration: Calibration,
+    /// Where it was written.
+    file: String,
+}
+
+pub fn run(args: CalibrateArgs, json: bool) -> Result<(), Failure> {
+    let Some(dir) = args.model.model.clone() else {
+        let reason = "calibrate writes beside the weights: give --model DIR";
+        return Err(UsageError(reason.to_owned()).into());
+    };
+    let settings = ModelSettings::resolve(&args.model)?;
+    read_file("--data", &args.data)?;
+    let extractor = settings.open()?.with_calibration(Calibration::default());
+    let options = EvalOptions {
+        data: args.data,
+        images: args.images,
+        limit: args.limit,
+        blank_images: false,
+        shuffle_text: false,
+        batch_size: args.batch_size,
+    };
+    let result = evaluate(&extractor, &options)?;
+    let ontology = extractor.ontology();
+    // Logarithms of probabilities are scores again, up to a constant that does not count.
+    let scores = |probabilities: &[f64]| -> Vec<f32> {
+        let logarithm = |p: &f64| p.max(f64::MIN_POSITIVE).ln() as f32;
+        probabilities.iter().map(logarithm).collect()
+    };
+    let answers: Vec<(Vec<f32>, usize)> = result
+        .answers
+        .iter()
+        .filter(|answer| !answer.probabilities.is_empty())
+        .filter_map(|answer| Some((scores(&answer.probabilities), answer.right(&ontology)?)))
+        .collect();
+    let calibration = Calibration::fit(&answers);
+    let file = dir.join(FILE);
+    let text = serde_json::to_string_pretty(&calibration).map_err(anyhow::Error::new)?;
+    std::fs::write(&file, text + "\n").map_err(|error| {
+        Failure::Usage(format!("--model: cannot write {}: {error}", file.display()))
+    })?;
+    let report = Report {
+        records: answers.len(),
+        ece: result.reliability.ece(),
+        calibration,
+        file: file.display().to_string(),
+    };
+    print(json, &report, |it| {
+        format!(
+            "records      {}\nECE before   {:.4}\ntemperature  {:.4}\nwritten to   {}",
+            it.records, it.ece, it.calibration.temperature, it.file
+        )
+    })
+}
