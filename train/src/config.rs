@@ -81,6 +81,8 @@ pub struct TrainingConfig {
     pub group_by_photo: bool,
     /// Phrases that count more than others; none without.
     pub emphasis: Option<Emphasis>,
+    /// Records whose traces are cut; none without.
+    pub shorten: Option<Shorten>,
     /// Starts every random stream of the run.
     pub seed: u64,
     /// Steps between checkpoints.
@@ -104,6 +106,24 @@ pub struct Emphasis {
     pub phrases: Vec<String>,
     /// As so many tokens.
     pub weight: f32,
+}
+
+/// Traces cut behind a step: what a model still has to learn may stand in the first steps, and the others cost time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shorten {
+    /// Steps that are learned, 1 to 5; the heading of the next is the last that is.
+    pub steps: usize,
+    /// The share of records this is done to, evenly spread.
+    pub share: f64,
+}
+
+impl Shorten {
+    /// Whether the run's `index`-th example is cut.
+    pub fn takes(&self, index: usize) -> bool {
+        let before = |count: usize| (count as f64 * self.share) as usize;
+        before(index + 1) > before(index)
+    }
 }
 
 fn one() -> f64 {

@@ -54,11 +54,16 @@ pub struct Examples<'a> {
 }
 
 impl Examples<'_> {
-    /// The example of `record`, asked in the order of `template`.
+    /// The example of `record`, asked in the order of `template`; with `steps` its trace ends at the heading behind that step.
     ///
     /// # Errors
     /// An image that cannot be read, a box outside it, a record without a trace or with one that breaks the grammar.
-    pub fn make(&self, record: &Record, template: Template) -> Result<Example, Error> {
+    pub fn make(
+        &self,
+        record: &Record,
+        template: Template,
+        steps: Option<usize>,
+    ) -> Result<Example, Error> {
         let fault = |reason: String| Error::Record {
             image: record.img_id.clone(),
             reason,
@@ -95,10 +100,12 @@ impl Examples<'_> {
             .trace
             .as_deref()
             .ok_or_else(|| fault("has no trace to learn from".into()))?;
-        let answer = response_ids(&self.checkpoint.tokenizer, trace)
+        let answer = response_ids(&self.checkpoint.tokenizer, trace, steps)
             .map_err(|error| fault(error.to_string()))?;
         ids.extend(answer);
-        ids.push(self.checkpoint.generation.eos_token_id[0]);
+        if steps.is_none() {
+            ids.push(self.checkpoint.generation.eos_token_id[0]);
+        }
         let weights = self.weights(&ids[response..]);
         let axes = Positions::new(&ids, &Checkpoint::grids(&patches), &self.checkpoint.config).axes;
         Ok(Example {

@@ -23,6 +23,8 @@ pub struct Draw {
     pub record: usize,
     /// The order of its prompt.
     pub template: Template,
+    /// How many steps of its trace are learned, all if none is said.
+    pub steps: Option<usize>,
 }
 
 impl Order {
@@ -53,6 +55,7 @@ impl Order {
         Draw {
             record: self.shuffled[index % self.records],
             template,
+            steps: None,
         }
     }
 }

@@ -74,11 +74,15 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let pools = worker_pools(config.training.workers);
     let groups = groups(&records, config.training.group_by_photo);
     let mut order = Order::new(groups, config.training.seed);
+    let shorten = config.training.shorten;
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
             .map(|i| step * config.records_per_step() + i)
-            .map(|index| order.draw(index, &config.training.templates))
+            .map(|index| Draw {
+                steps: shorten.filter(|it| it.takes(index)).map(|it| it.steps),
+                ..order.draw(index, &config.training.templates)
+            })
             .collect();
         let examples = Examples {
             checkpoint: &checkpoint,
@@ -91,6 +95,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             examples,
             &records,
             &batch,
+            config.training.group_by_photo,
             config.training.train_batch_size,
             &pools,
         )?;
@@ -241,13 +246,14 @@ fn worker_pools(workers: usize) -> Vec<rayon::ThreadPool> {
     (0..workers).map(pool).collect()
 }
 
-/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, with one pass
-/// for neighbours of one photo; sums are made in that order, so that a run repeats bit for bit.
+/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
+/// pass or, `by_photo`, in one for every photo; sums are made in that order, so that a run repeats bit for bit.
 fn gradients(
     network: &Qwen,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
+    by_photo: bool,
     batch_size: usize,
     pools: &[rayon::ThreadPool],
 ) -> Result<(Grads, Sums), Error> {
@@ -260,10 +266,10 @@ fn gradients(
                 continue;
             };
             let photo = |draw: &Draw| &records[draw.record].img_id;
-            for pass in share.chunk_by(|a, b| photo(a) == photo(b)) {
+            for pass in share.chunk_by(|a, b| !by_photo || photo(a) == photo(b)) {
                 let made = pass
                     .iter()
-                    .map(|draw| examples.make(&records[draw.record], draw.template));
+                    .map(|draw| examples.make(&records[draw.record], draw.template, draw.steps));
                 let made = made.collect::<Result<Vec<_>, _>>()?;
                 let loss = response_loss(network, &made);
                 let weights = made.iter().flat_map(|example| &example.weights);

@@ -193,7 +193,11 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
     for template in [Template::Prefix, Template::Paper] {
         let made: Vec<Example> = records[..3]
             .iter()
-            .map(|record| examples.make(record, template).expect("a gold record"))
+            .map(|record| {
+                examples
+                    .make(record, template, None)
+                    .expect("a gold record")
+            })
             .collect();
         let (together, opposite) = learn(&made, -1.0);
         let (mut alone, mut sum) = (0.0, Grads::default());
