@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Opens the page of the binary in a real browser and uses it: mouse, keyboard, touch, a mistake (tests/page/page.py).
 # Needs `chromium` on the PATH, and the network once, for the Python package that drives it. Ends with 77, which means
-# "not run", where there is no chromium.
+# "not run", where there is no chromium, or no network for that package.
 # Usage: tests/page.sh PATH/TO/more-r1 [FOLDER FOR SCREENSHOTS]
 set -euo pipefail
 binary="${1:?usage: tests/page.sh PATH/TO/more-r1 [FOLDER FOR SCREENSHOTS]}"
@@ -25,8 +25,11 @@ fail() { echo "$1"; exit 1; }
 
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/more-r1/page-venv"
 if ! cmp -s tests/page/requirements.txt "$venv/requirements.txt"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/page/requirements.txt
+    python3 -m venv "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/page/requirements.txt || {
+        echo "page test NOT RUN: the package that drives the browser cannot be installed"
+        exit 77
+    }
     cp tests/page/requirements.txt "$venv/requirements.txt"
 fi
 

@@ -484,3 +484,27 @@ fn endless_repetitions_are_read_in_no_time() {
     // 85 texts of 200 kB take 1.4 s on one core, about the same for every unit; the rest is room for a busy machine.
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
+
+#[test]
+fn steps_are_told_as_soon_as_they_are_complete() {
+    let texts = ["One.", "Two.", "Three.", "Four.", "Five.", "Six."];
+    let answer = proto::render(&texts, "none").expect("plain texts");
+    let whole = parse(Ontology::more(), &answer)
+        .expect("a valid answer")
+        .steps;
+    assert_eq!(proto::steps_so_far(&answer), whole);
+    let mut told = 0;
+    for (end, _) in answer.char_indices() {
+        let steps = proto::steps_so_far(&answer[..end]);
+        assert_eq!(steps, whole[..steps.len()], "up to byte {end}");
+        assert!(steps.len() >= told, "a step that was told stays");
+        told = steps.len();
+    }
+    let third = answer.find(" Step 3").expect("a heading");
+    assert_eq!(
+        proto::steps_so_far(&answer[..third]).len(),
+        1,
+        "the heading behind it is not there yet"
+    );
+    assert!(proto::steps_so_far("something else").is_empty());
+}

@@ -123,10 +123,13 @@ fn response(label: &str) -> ExtractResponse {
             dtype: "f32".to_owned(),
             template: Template::Prefix,
             ontology: ontology.name.clone(),
+            ontology_hash: ontology.hash(),
         },
         usage: Usage::default(),
         timings_ms: Timings::default(),
         finish_reason: FinishReason::Stop,
+        scores: None,
+        abstained: None,
     }
 }
 
@@ -151,7 +154,10 @@ fn a_response_has_exactly_the_promised_keys() {
     assert_eq!(keys(&body["trace"]["steps"][5]), "number title text");
     assert_eq!(keys(&body["image"]), "width height format grid tokens");
     assert_eq!(keys(&body["crop"]), "box clipped width height grid tokens");
-    assert_eq!(keys(&body["model"]), "id hash dtype template ontology");
+    assert_eq!(
+        keys(&body["model"]),
+        "id hash dtype template ontology ontology_hash"
+    );
     assert_eq!(
         keys(&body["usage"]),
         "prompt_tokens image_tokens completion_tokens forced_tokens cached_tokens total_tokens"
@@ -247,4 +253,19 @@ fn every_reference_of_the_document_leads_somewhere() {
         count += 1;
     }
     assert!(count > 10, "only {count} references");
+}
+
+/// `docs/openapi.json` is for readers without a running service. `UPDATE_DOCS=1 cargo test --workspace` writes it anew.
+#[test]
+fn the_document_in_the_docs_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let text = serde_json::to_string_pretty(&openapi()).expect("the document is JSON") + "\n";
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &text).expect("docs/ can be written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == text,
+        "docs/openapi.json is not the document that is served: write it with UPDATE_DOCS=1"
+    );
 }

@@ -131,6 +131,7 @@ async fn the_description_names_every_path() {
             "/extract",
             "/extract/batch",
             "/healthz",
+            "/ontology",
             "/openapi.json",
             "/readyz"
         ]

@@ -242,7 +242,7 @@ async fn pairs_share_the_wishes_of_their_batch_and_items_have_their_own() {
     let answer = ask(&state, post_to("/extract/batch", batch.to_string())).await;
     assert_eq!(answer.body["problem"]["field"], "stream", "{answer:?}");
     // A field given twice inside an item is seen: the item's own text is what is read.
-    let twice = single.to_string().replacen("{", r#"{"text":"a","#, 1);
+    let twice = single.to_string().replacen('{', r#"{"text":"a","#, 1);
     let batch = format!(r#"{{"items":[{twice}]}}"#);
     let answer = ask(&state, post_to("/extract/batch", batch)).await;
     assert_eq!(answer.body["problem"]["field"], "text", "{answer:?}");

@@ -174,6 +174,16 @@ impl SftConfig {
             ),
             (training.workers > 0, "training.workers must be above 0"),
             (
+                training.shorten.is_none_or(|it| (1..6).contains(&it.steps)),
+                "training.shorten.steps must be from 1 to 5",
+            ),
+            (
+                training
+                    .shorten
+                    .is_none_or(|it| (0.0..=1.0).contains(&it.share)),
+                "training.shorten.share must be from 0 to 1",
+            ),
+            (
                 training.learning_rate > 0.0,
                 "training.learning_rate must be above 0",
             ),

@@ -240,4 +240,23 @@ mod tests {
         assert!((scores.macro_f1 - (2.0 * 0.5 * 0.5 / 1.0) / 2.0).abs() < 1e-12);
         assert_eq!(scores.confusion["/per/org/leader_of"]["(invalid)"], 1);
     }
+
+    #[test]
+    fn who_is_as_right_as_sure_is_calibrated() {
+        let (mut honest, mut boastful) = (Reliability::default(), Reliability::default());
+        for index in 0..10 {
+            let right = usize::from(index >= 8); // label 0 is right eight times in ten
+            honest.count(&[0.8, 0.2], 0, right);
+            boastful.count(&[1.0, 0.0], 0, right);
+        }
+        assert!(honest.ece().abs() < 1e-12, "{}", honest.ece());
+        assert!((boastful.ece() - 0.2).abs() < 1e-12, "{}", boastful.ece());
+        // 8 · 2 · 0.2² + 2 · 2 · 0.8² over 10, and 2 · 2 · 1² over 10.
+        assert!((honest.brier() - 0.32).abs() < 1e-12, "{}", honest.brier());
+        assert!(
+            (boastful.brier() - 0.4).abs() < 1e-12,
+            "{}",
+            boastful.brier()
+        );
+    }
 }

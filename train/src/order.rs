@@ -6,6 +6,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::config::Shorten;
+
 /// Which record comes when: a fresh shuffle of the groups every epoch, a function of seed and index alone.
 #[derive(Debug)]
 pub struct Order {
@@ -39,8 +41,8 @@ impl Order {
         }
     }
 
-    /// What the run sees as its `index`-th example, asked in one of `templates`.
-    pub fn draw(&mut self, index: usize, templates: &[Template]) -> Draw {
+    /// What the run sees as its `index`-th example, asked in one of the `templates`, cut if `shorten` says so.
+    pub fn draw(&mut self, index: usize, templates: &[Template], shorten: Option<Shorten>) -> Draw {
         let epoch = index / self.records;
         if self.epoch != Some(epoch) {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -55,7 +57,7 @@ impl Order {
         Draw {
             record: self.shuffled[index % self.records],
             template,
-            steps: None,
+            steps: shorten.filter(|it| it.takes(index)).map(|it| it.steps),
         }
     }
 }
@@ -72,7 +74,7 @@ mod tests {
     fn groups_stay_together() {
         let mut order = Order::new(vec![vec![0, 1, 2], vec![3], vec![4, 5]], 2);
         let seen: Vec<usize> = (0..6)
-            .map(|i| order.draw(i, &[Template::Prefix]).record)
+            .map(|i| order.draw(i, &[Template::Prefix], None).record)
             .collect();
         let at = |record| seen.iter().position(|&it| it == record);
         assert_eq!(at(1), at(0).map(|i| i + 1), "{seen:?}");
@@ -84,7 +86,7 @@ mod tests {
     fn every_epoch_sees_every_record_once_in_another_order() {
         let epoch = |order: &mut Order, epoch: usize| -> Vec<usize> {
             (0..50)
-                .map(|i| order.draw(epoch * 50 + i, &[Template::Prefix]).record)
+                .map(|i| order.draw(epoch * 50 + i, &[Template::Prefix], None).record)
                 .collect()
         };
         let mut order = single(50, 3);
@@ -106,7 +108,22 @@ mod tests {
     fn a_draw_does_not_depend_on_the_draws_before() {
         let templates = [Template::Prefix, Template::Paper];
         let mut order = single(7, 1);
-        let all: Vec<Draw> = (0..30).map(|i| order.draw(i, &templates)).collect();
-        assert_eq!(single(7, 1).draw(23, &templates), all[23]);
+        let all: Vec<Draw> = (0..30).map(|i| order.draw(i, &templates, None)).collect();
+        assert_eq!(single(7, 1).draw(23, &templates, None), all[23]);
+    }
+
+    #[test]
+    fn the_share_that_is_cut_is_spread_evenly() {
+        let shorten = Shorten {
+            steps: 2,
+            share: 0.75,
+        };
+        let mut order = single(40, 1);
+        let cut: Vec<bool> = (0..40)
+            .map(|i| order.draw(i, &[Template::Prefix], Some(shorten)).steps == Some(2))
+            .collect();
+        for four in cut.chunks(4) {
+            assert_eq!(four.iter().filter(|&&it| it).count(), 3, "{cut:?}");
+        }
     }
 }

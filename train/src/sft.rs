@@ -65,38 +65,32 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         path: vec![],
     });
     let schedule = config.schedule_steps(records.len());
-    let last = config
-        .training
-        .max_steps
-        .map_or(schedule, |most| most.min(schedule));
+    let training = &config.training;
+    let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut log = log::open(&config.run_dir, first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
-    let pools = worker_pools(config.training.workers);
-    let groups = groups(&records, config.training.group_by_photo);
-    let mut order = Order::new(groups, config.training.seed);
-    let shorten = config.training.shorten;
+    let pools = worker_pools(training.workers);
+    let groups = groups(&records, training.group_by_photo);
+    let mut order = Order::new(groups, training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
             .map(|i| step * config.records_per_step() + i)
-            .map(|index| Draw {
-                steps: shorten.filter(|it| it.takes(index)).map(|it| it.steps),
-                ..order.draw(index, &config.training.templates)
-            })
+            .map(|index| order.draw(index, &training.templates, training.shorten))
             .collect();
         let examples = Examples {
             checkpoint: &checkpoint,
             ontology: &ontology,
             images: &config.data.images,
-            emphasis: config.training.emphasis.as_ref(),
+            emphasis: training.emphasis.as_ref(),
         };
         let (grads, sums) = gradients(
             &checkpoint.network,
             examples,
             &records,
             &batch,
-            config.training.group_by_photo,
-            config.training.train_batch_size,
+            training.group_by_photo,
+            training.train_batch_size,
             &pools,
         )?;
         if !sums.loss.is_finite() {
@@ -107,7 +101,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         }
         // The loss is a mean over the step's response tokens, so the sums are divided once, here.
         let norm = grads.norm() / sums.tokens;
-        let scale = (config.training.max_grad_norm / norm).min(1.0) / sums.tokens;
+        let scale = (training.max_grad_norm / norm).min(1.0) / sums.tokens;
         let rate = config.learning_rate(step, schedule);
         checkpoint.network = optimizer.step(checkpoint.network, grads, rate, scale);
         since.add(&sums);
@@ -116,7 +110,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         let done = step + 1;
         bar.set_message(format!("loss {loss:.4}"));
         bar.inc(1);
-        if done % config.training.logging_steps == 0 || done == last {
+        if done % training.logging_steps == 0 || done == last {
             let elapsed = begin.elapsed().as_secs_f64();
             let metrics = Metrics {
                 step: done,
@@ -133,7 +127,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             writeln!(log, "{line}").map_err(Error::io(&config.run_dir))?;
             since = Sums::default();
         }
-        if done % config.training.save_steps == 0 || done == last {
+        if done % training.save_steps == 0 || done == last {
             state::save(&base, config, done, &checkpoint.network, &optimizer)?;
         }
     }

@@ -170,7 +170,7 @@ pub struct ExtractArgs {
         conflicts_with = "input"
     )]
     pub entity: Option<String>,
-    /// Many questions instead, one JSON object a line: image (a path), bbox, text, entity; box_format and id if wanted.
+    /// Many questions instead, one JSON object a line: image (a path), bbox, text, entity; `box_format` and id if wanted.
     #[arg(long, env = "MORE_R1_INPUT", value_name = "FILE", requires = "output")]
     pub input: Option<PathBuf>,
     /// Where their answers go, one JSON object a line; complete when the file is there.

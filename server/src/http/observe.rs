@@ -12,6 +12,7 @@ use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
 use tracing::Instrument;
 
 use crate::error::ApiError;
+use crate::http::page;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -79,7 +80,6 @@ fn request_id(request: &Request) -> HeaderValue {
 /// Paths are logged by name: an unknown one may hold anything.
 fn known_path(path: &str) -> &'static str {
     [
-        "/",
         "/extract",
         "/extract/batch",
         "/ontology",
@@ -88,6 +88,7 @@ fn known_path(path: &str) -> &'static str {
         "/openapi.json",
     ]
     .into_iter()
+    .chain(page::paths())
     .find(|known| *known == path)
     .unwrap_or("(unknown)")
 }

@@ -52,6 +52,11 @@ static FILES: [File; 10] = [
     file!("/examples/6.jpg", "examples/6.jpg", JPEG),
 ];
 
+/// The paths of the page and everything it loads.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|file| file.path)
+}
+
 /// The page and everything it loads.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES.iter().fold(Router::new(), |router, file| {
