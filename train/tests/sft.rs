@@ -8,7 +8,7 @@ use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
 use proto::{Ontology, Template};
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
-use train::data::read_records;
+use train::data::{Record, read_records};
 use train::eval::{self, EvalOptions};
 use train::example::{Example, Examples};
 use train::log::Metrics;
@@ -93,6 +93,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             templates: vec![Template::Prefix, Template::Paper],
             group_by_photo: true,
             emphasis: None,
+            shorten: None,
             seed: 5,
             save_steps: 2,
             save_total_limit: 2,
@@ -190,15 +191,23 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
             Grads::take(&checkpoint.network, (loss * sign).backward()),
         )
     };
-    for template in [Template::Prefix, Template::Paper] {
-        let made: Vec<Example> = records[..3]
-            .iter()
-            .map(|record| {
-                examples
-                    .make(record, template, None)
-                    .expect("a gold record")
+    // Neighbours share the photo, the others only the task; one of them is cut.
+    let mut photos: Vec<&Record> = records.iter().collect();
+    photos.dedup_by_key(|record| &record.img_id);
+    let neighbours: Vec<&Record> = records[..3].iter().collect();
+    for (chosen, template) in [
+        (&neighbours, Template::Prefix),
+        (&neighbours, Template::Paper),
+        (&photos, Template::Prefix),
+    ] {
+        let chosen = chosen.iter().zip([None, Some(2), None]);
+        let made: Vec<Example> = chosen
+            .map(|(record, steps)| {
+                let made = examples.make(record, template, steps);
+                made.expect("a gold record")
             })
             .collect();
+        assert!(made[1].ids.len() < made[0].ids.len());
         let (together, opposite) = learn(&made, -1.0);
         let (mut alone, mut sum) = (0.0, Grads::default());
         for example in &made {

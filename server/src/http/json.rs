@@ -73,12 +73,9 @@ fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
     }
     // Serde's derive says these three as sentences, with the name in backticks. Inside a field they are about a part of it.
     let quoted = |start: &str| {
-        reason
-            .strip_prefix(start)
-            .filter(|_| field.is_none())?
-            .split('`')
-            .next()
-            .map(str::to_owned)
+        let name = reason.strip_prefix(start)?.split('`').next()?;
+        let own = field.is_none_or(|field| field == path && field == name);
+        own.then(|| name.to_owned())
     };
     if let Some(field) = quoted("missing field `") {
         return FieldError::Missing {
