@@ -5,8 +5,8 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-/// What a checkpoint in Hugging Face layout consists of.
-const NAMES: [&str; 7] = [
+/// What a checkpoint in Hugging Face layout consists of, and how sure it should be of its labels.
+const NAMES: [&str; 8] = [
     "config.json",
     "generation_config.json",
     "preprocessor_config.json",
@@ -14,6 +14,7 @@ const NAMES: [&str; 7] = [
     "tokenizer_config.json",
     "chat_template.jinja",
     "model.safetensors",
+    "calibration.json",
 ];
 
 fn main() {

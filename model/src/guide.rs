@@ -91,7 +91,7 @@ impl Script {
         &self.ontology
     }
 
-    /// Tokens of all labels together: more than the rows that [`Choices`](crate::engine::Choices) has of them.
+    /// Tokens of all labels together: room enough to score them.
     pub fn label_tokens(&self) -> usize {
         let labels = self.segments.iter().filter_map(|segment| match segment {
             Tokens::Label(labels) => Some(labels.iter().map(Vec::len).sum::<usize>()),

@@ -9,7 +9,7 @@ use crate::words::tokens;
 ///
 /// Every type named goes to the subject it speaks of: mostly the last one before it ("the object is of type per"),
 /// sometimes the next ("org for the entity"), sometimes both ("object and entity are persons"). Of several types of
-/// one subject the most explicit wins, see [`Strength`].
+/// one subject the most explicit wins.
 pub fn types(ontology: &Ontology, text: &str) -> (Option<String>, Option<String>) {
     let tokens = tokens(text);
     let mut reader = Reader {

@@ -28,7 +28,7 @@ pub const NAMES: [&str; 11] = [
 ];
 
 /// An ontology may have as many labels: every one is a line of the prompt.
-pub const MAX_LABELS: usize = 200;
+pub const MAX_LABELS: usize = 100;
 
 /// The image of a question.
 #[derive(Debug, Clone)]
