@@ -21,46 +21,41 @@ impl Visible {
             return Self::All;
         }
         let first = keys - queries;
-        Self::mask(queries, keys, |query, key| key <= first + query, device)
+        let sees = |query, key| {
+            if key <= first + query {
+                0.0
+            } else {
+                f32::NEG_INFINITY
+            }
+        };
+        let row = |query| (0..keys).map(move |key| sees(query, key));
+        Self::mask(
+            (0..queries).flat_map(row).collect(),
+            [queries, keys],
+            device,
+        )
     }
 
     /// Rows of a tree behind `held` keys: each sees these, the rows it descends from, and itself. A parent comes before its
     /// children; those of `parents` that are none stand right behind the held keys.
     pub fn tree(held: usize, parents: &[Option<usize>], device: &Device) -> Self {
-        let descends = |mut row: usize, from: usize| {
-            while row > from {
-                match parents[row] {
-                    Some(parent) => row = parent,
-                    None => return false,
-                }
+        let keys = held + parents.len();
+        let mut values: Vec<f32> = Vec::with_capacity(parents.len() * keys);
+        for (row, parent) in parents.iter().enumerate() {
+            if let Some(parent) = parent {
+                values.extend_from_within(parent * keys..(parent + 1) * keys);
+            } else {
+                values.extend(std::iter::repeat_n(0.0, held));
+                values.extend(std::iter::repeat_n(f32::NEG_INFINITY, parents.len()));
             }
-            row == from
-        };
-        let sees = |query: usize, key: usize| key < held || descends(query, key - held);
-        Self::mask(parents.len(), held + parents.len(), sees, device)
+            values[row * keys + held + row] = 0.0;
+        }
+        Self::mask(values, [parents.len(), keys], device)
     }
 
-    fn mask(
-        queries: usize,
-        keys: usize,
-        sees: impl Fn(usize, usize) -> bool,
-        device: &Device,
-    ) -> Self {
-        let mut values = Vec::with_capacity(queries * keys);
-        for query in 0..queries {
-            let row = (0..keys).map(|key| {
-                if sees(query, key) {
-                    0.0
-                } else {
-                    f32::NEG_INFINITY
-                }
-            });
-            values.extend(row);
-        }
-        Self::Mask(Tensor::from_data(
-            TensorData::new(values, [queries, keys]),
-            (device, DType::F32),
-        ))
+    fn mask(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Self {
+        let values = TensorData::new(values, shape);
+        Self::Mask(Tensor::from_data(values, (device, DType::F32)))
     }
 }
 

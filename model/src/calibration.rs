@@ -56,10 +56,10 @@ impl Calibration {
     }
 
     /// The temperature under which the right labels are most probable; `answers` are the scores of all labels and the index of the
-    /// right one. Without answers, no change.
-    pub fn fit(answers: &[(Vec<f32>, usize)]) -> Self {
+    /// right one. Nothing if there is no such temperature: without answers, or when all are right or wrong.
+    pub fn fit(answers: &[(Vec<f32>, usize)]) -> Option<Self> {
         if answers.is_empty() {
-            return Self::default();
+            return None;
         }
         let surprise = |log: f64| {
             let calibration = Self {
@@ -76,15 +76,17 @@ impl Calibration {
         // The surprise has one valley over the logarithm of the temperature: halve in on it by thirds.
         while high - low > 1e-4 {
             let third = (high - low) / 3.0;
-            if surprise(low + third) < surprise(high - third) {
+            if surprise(low + third) <= surprise(high - third) {
                 high -= third;
             } else {
                 low += third;
             }
         }
-        Self {
-            temperature: f64::midpoint(low, high).exp(),
-        }
+        let temperature = f64::midpoint(low, high).exp();
+        let [least, most] = RANGE;
+        (least * 1.01..most / 1.01)
+            .contains(&temperature)
+            .then_some(Self { temperature })
     }
 }
 
@@ -108,8 +110,14 @@ mod tests {
         let answers: Vec<_> = (0..100)
             .map(|i| (scores.clone(), usize::from(i >= 80)))
             .collect();
-        let it = Calibration::fit(&answers);
+        let it = Calibration::fit(&answers).expect("a temperature");
         let sure = it.probabilities(&scores)[0];
         assert!((sure - 0.8).abs() < 1e-3, "{it:?}: {sure}");
+        assert_eq!(Calibration::fit(&[]), None);
+        assert_eq!(
+            Calibration::fit(&answers[..80]),
+            None,
+            "always right: no temperature is low enough"
+        );
     }
 }

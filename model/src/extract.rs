@@ -391,7 +391,7 @@ impl Extractor {
 /// The ids of the task's prompt, one placeholder for the photo and one for the crop. Training and answering share it.
 ///
 /// # Errors
-/// Control tokens in `text` or `entity` are refused.
+/// Control tokens in `text`, `entity` or the descriptions of `ontology` are refused.
 pub fn question_ids(
     checkpoint: &Checkpoint,
     template: Template,
@@ -401,6 +401,10 @@ pub fn question_ids(
 ) -> Result<Vec<u32>, Error> {
     checkpoint.tokenizer.refuse_reserved(text, "text")?;
     checkpoint.tokenizer.refuse_reserved(entity, "entity")?;
+    for kind in &ontology.types {
+        let tokenizer = &checkpoint.tokenizer;
+        tokenizer.refuse_reserved(&kind.description, "ontology")?;
+    }
     let parts = proto::prompt(template, ontology, text, entity)
         .into_iter()
         .map(|part| match part {

@@ -31,7 +31,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 struct Document;
 
 /// How questions fail, one or many: status and meaning.
-const PROBLEMS: [(u16, &str); 9] = [
+const PROBLEMS: [(u16, &str); 8] = [
     (400, "The body is not readable"),
     (408, "The body did not arrive in time"),
     (413, "The body or an image is too large"),
@@ -43,7 +43,6 @@ const PROBLEMS: [(u16, &str); 9] = [
     (429, "Too busy"),
     (500, "A failure of the server"),
     (503, "Not ready, or shutting down"),
-    (504, "No answer in time"),
 ];
 
 /// [`PROBLEMS`] as responses.
@@ -132,6 +131,8 @@ struct ExtractForm {
             (String = "text/event-stream", example = "event: step\ndata: {\"number\":1,…}\n\n")
         ), description = "The relation with the reasoning behind it; with `stream` the events `step` (six times), `token` \
                           (a TokenEvent, if asked for), `relation`, `done` (the whole answer) or `error` (a Problem)"),
+        (status = 504, description = "No answer in time", body = Problem,
+            content_type = "application/problem+json"),
         Problems
     )
 )]

@@ -27,8 +27,16 @@ pub const NAMES: [&str; 11] = [
     "stream_tokens",
 ];
 
-/// An ontology may have as many labels: every one is a line of the prompt.
+/// An ontology may have as many labels: every one is in the prompt.
 pub const MAX_LABELS: usize = 100;
+/// And so many types.
+const MAX_TYPES: usize = 20;
+/// Characters of a name, of a label or type.
+const NAME_CHARS: usize = 64;
+/// Characters of all label names together: scores take a row of the network for every token of them.
+const LABEL_CHARS: usize = 2000;
+/// Characters of a description or definition.
+const DEFINITION_CHARS: usize = 200;
 
 /// The image of a question.
 #[derive(Debug, Clone)]
@@ -97,20 +105,42 @@ impl Wishes {
         if self.stream_tokens && !self.stream {
             return Err(FieldError::invalid("stream_tokens", "needs stream as well"));
         }
-        if let Some(ontology) = &self.ontology {
-            ontology
-                .validate()
-                .map_err(|error| FieldError::invalid("ontology", error.to_string()))?;
-            if ontology.labels.len() > MAX_LABELS {
-                return Err(FieldError::TooMany {
-                    field: "ontology",
-                    got: ontology.labels.len(),
-                    limit: MAX_LABELS,
-                });
-            }
+        match &self.ontology {
+            Some(ontology) => check_ontology(ontology),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Checks sizes before meaning, so that nothing large is worked on.
+fn check_ontology(ontology: &Ontology) -> Result<(), FieldError> {
+    let field = "ontology";
+    for (got, limit) in [
+        (ontology.labels.len(), MAX_LABELS),
+        (ontology.types.len(), MAX_TYPES),
+    ] {
+        if got > limit {
+            return Err(FieldError::TooMany { field, got, limit });
+        }
+    }
+    let labels = || ontology.labels.iter();
+    let types = || ontology.types.iter();
+    let names = labels().map(|label| &label.name);
+    let names = names.chain(types().map(|kind| &kind.name));
+    let names = names
+        .chain([&ontology.name])
+        .map(|name| (name.chars().count(), NAME_CHARS));
+    let texts = labels().map(|label| &label.definition);
+    let texts = texts.chain(types().map(|kind| &kind.description));
+    let texts = texts.map(|text| (text.chars().count(), DEFINITION_CHARS));
+    let all = labels().map(|label| label.name.chars().count()).sum();
+    for (got, limit) in names.chain(texts).chain([(all, LABEL_CHARS)]) {
+        if got > limit {
+            return Err(FieldError::TooLong { field, got, limit });
+        }
+    }
+    let meant = ontology.validate();
+    meant.map_err(|error| FieldError::invalid(field, error.to_string()))
 }
 
 /// How long texts may be, in characters.

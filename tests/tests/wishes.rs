@@ -71,6 +71,13 @@ async fn a_question_may_bring_its_relations() {
     assert_eq!(told.body["ontology"], json!(Ontology::more()));
     let plain = ask(&state, post(question().to_string())).await;
     assert_eq!(plain.body["model"]["ontology_hash"], told.body["hash"]);
+    // What the service tells can be sent back.
+    let same = with("ontology", told.body["ontology"].clone());
+    let same = ask(&state, post(same.to_string())).await;
+    assert_eq!(
+        same.body["model"]["ontology_hash"], told.body["hash"],
+        "{same:?}"
+    );
 }
 
 #[tokio::test]
@@ -126,6 +133,8 @@ async fn unusable_wishes_name_their_field() {
     });
     let none = json!({"name": "none", "object_type": null, "entity_type": null, "definition": "x"});
     many["labels"] = labels.chain([none]).collect();
+    let mut wordy = ontology();
+    wordy["types"][0]["description"] = json!("person ".repeat(50));
     for (field, value) in [
         ("enforce", json!("always")),
         ("scores", json!("yes")),
@@ -136,6 +145,7 @@ async fn unusable_wishes_name_their_field() {
         ("ontology", nameless),
         ("ontology", partial),
         ("ontology", many),
+        ("ontology", wordy),
         ("stream", json!(1)),
         ("stream_tokens", json!(true)),
     ] {

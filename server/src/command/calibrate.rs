@@ -50,7 +50,12 @@ pub fn run(args: CalibrateArgs, json: bool) -> Result<(), Failure> {
         .filter(|answer| !answer.probabilities.is_empty())
         .filter_map(|answer| Some((scores(&answer.probabilities), answer.right(&ontology)?)))
         .collect();
-    let calibration = Calibration::fit(&answers);
+    let calibration = Calibration::fit(&answers).ok_or_else(|| {
+        let got = answers.len();
+        Failure::Usage(format!(
+            "--data: {got} answers, and no temperature fits them: take more records"
+        ))
+    })?;
     let file = dir.join(FILE);
     let text = serde_json::to_string_pretty(&calibration).map_err(anyhow::Error::new)?;
     std::fs::write(&file, text + "\n").map_err(|error| {

@@ -15,7 +15,7 @@ use proto::{BoxFormatName, ExtractResponse, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use train::progress;
-use vision::{Limits, Photo};
+use vision::{BoxFormat, Limits, Photo};
 
 use crate::command::{Failure, print};
 use crate::engine::panic_text;
@@ -40,6 +40,8 @@ pub struct Corpus {
     pub shard: (usize, usize),
     /// Questions answered together.
     pub batch_size: usize,
+    /// What the numbers of a box are where a row does not say.
+    pub format: BoxFormat,
     /// How all are answered.
     pub wishes: Wishes,
 }
@@ -53,8 +55,7 @@ struct Row {
     id: Value,
     image: PathBuf,
     bbox: [f64; 4],
-    #[serde(default)]
-    box_format: BoxFormatName,
+    box_format: Option<BoxFormatName>,
     text: String,
     entity: String,
 }
@@ -119,8 +120,8 @@ impl Corpus {
             return Err(UsageError(reason).into());
         }
         let rows = self.rows()?;
-        let (mut out, done) = reopen(&part).with_context(|| part.display().to_string())?;
         let extractor = settings.open()?;
+        let (mut out, done) = reopen(&part).with_context(|| part.display().to_string())?;
         let mut report = Report {
             rows: rows.len(),
             kept: rows.iter().filter(|(row, _)| done.contains(row)).count(),
@@ -243,7 +244,7 @@ impl Corpus {
         let asked = Asked {
             image: Image::Photo(photos.get(&self.images.join(&row.image))?),
             bbox: row.bbox,
-            format: box_format(row.box_format),
+            format: row.box_format.map_or(self.format, box_format),
             text: row.text,
             entity: row.entity,
             wishes: self.wishes.clone(),
@@ -284,8 +285,9 @@ fn reopen(part: &Path) -> std::io::Result<(BufWriter<File>, HashSet<usize>)> {
         .truncate(false)
         .open(part)?;
     let (mut done, mut whole) = (HashSet::new(), 0);
-    for line in BufReader::new(&file).split(b'\n') {
-        let line = line?;
+    let mut lines = BufReader::new(&file);
+    let mut line = vec![];
+    while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
         let Ok(read) = serde_json::from_slice::<HashMap<String, Value>>(&line) else {
             break;
         };
@@ -293,9 +295,11 @@ fn reopen(part: &Path) -> std::io::Result<(BufWriter<File>, HashSet<usize>)> {
             break;
         };
         done.insert(row as usize);
-        whole += line.len() as u64 + 1;
+        whole += line.len() as u64;
+        line.clear();
     }
-    file.set_len(whole.min(file.metadata()?.len()))?;
+    drop(lines);
+    file.set_len(whole)?;
     file.seek(std::io::SeekFrom::End(0))?;
     Ok((BufWriter::new(file), done))
 }

@@ -32,6 +32,7 @@ pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
             resume: args.resume,
             shard: args.shard,
             batch_size: args.batch_size,
+            format: args.box_format,
             wishes,
         };
         return corpus.run(&settings, json);

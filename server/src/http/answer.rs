@@ -51,16 +51,16 @@ pub fn answer(
         let said = ranked.iter().find(|it| it.label == answer.trace.label);
         said.is_some_and(|said| said.probability < least)
     });
-    let mut relation = Relation::new(ontology, &answer.trace);
+    let mut said = answer.trace.clone();
     if abstained == Some(true) {
-        NONE.clone_into(&mut relation.label);
+        NONE.clone_into(&mut said.label);
     }
     let merge = model.processor().merge_size as usize;
     let tokens = |grid: &Grid| grid.t * grid.h * grid.w / (merge * merge);
     let grid = |grid: &Grid| [grid.t, grid.h, grid.w];
     let pixels = seen.region.pixels;
     ExtractResponse {
-        relation,
+        relation: Relation::new(ontology, &said),
         trace: TraceReport::new(ontology, &answer.trace, &answer.raw),
         image: ImageReport {
             width: seen.size.0,

@@ -61,6 +61,10 @@ impl Reading {
                     biased; // what was written before the answer comes before it
                     piece = pieces.recv() => piece,
                     answer = pending.answer() => {
+                        // The last piece may have come between the two looks.
+                        while let Ok(piece) = pieces.try_recv() {
+                            self.read(piece);
+                        }
                         self.end(answer);
                         continue;
                     }
