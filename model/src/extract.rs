@@ -1,7 +1,8 @@
 //! The product's one question: how does this object relate to this entity? Crop, prompt, six steps, typed trace. Takes decoded
 //! pixels; knows no HTTP.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -13,7 +14,7 @@ use proto::{Enforce, Ontology, Part, Template, Trace};
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Prompt};
 use crate::engine::{Engine, Job, Picture, Settings};
-use crate::generate::{self, Completion, FinishReason};
+use crate::generate::{self, Chat, Completion, FinishReason};
 use crate::guide::{Lexicon, Script, SixSteps};
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
@@ -75,11 +76,47 @@ pub struct Extractor {
     engine: Mutex<Engine>,
 }
 
+/// A photo, and what the network sees of it once somebody has asked about it.
+pub struct Scene {
+    /// The whole photo, upright.
+    pub pixels: RgbImage,
+    picture: OnceLock<Picture>,
+}
+
+impl Scene {
+    /// A photo that nobody has asked about.
+    pub fn new(pixels: RgbImage) -> Self {
+        Self {
+            pixels,
+            picture: OnceLock::new(),
+        }
+    }
+
+    /// The photo in patches, cut once for all questions about it; a scene belongs to one processor.
+    ///
+    /// # Errors
+    /// A photo the processor cannot resize.
+    pub fn picture(&self, processor: &Processor) -> Result<Picture, Error> {
+        if let Some(picture) = self.picture.get() {
+            return Ok(picture.clone());
+        }
+        let picture = Picture::new(processor.patches(&self.pixels)?);
+        Ok(self.picture.get_or_init(|| picture).clone())
+    }
+}
+
+impl fmt::Debug for Scene {
+    /// The size for the pixels.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scene({}×{})", self.pixels.width(), self.pixels.height())
+    }
+}
+
 /// One object, one entity.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The whole photo, upright.
-    pub image: &'a RgbImage,
+    /// Where the object is.
+    pub scene: &'a Scene,
     /// The object in it.
     pub region: PixelBox,
     /// The text beside the photo.
@@ -97,6 +134,8 @@ pub struct Terms {
     pub enforce: Enforce,
     /// Whether every label gets a probability.
     pub scored: bool,
+    /// So many further answers are drawn at random, for their labels.
+    pub samples: usize,
     /// The relations to choose from; without them those of the extractor.
     pub ontology: Option<Arc<Ontology>>,
 }
@@ -119,9 +158,11 @@ pub struct Answer {
     /// Why the answer ended.
     pub finish_reason: FinishReason,
     /// The relations it was chosen from.
-    pub ontology: Arc<Ontology>,
+    pub script: Arc<Script>,
     /// The probability of every label in the order of the ontology, if asked for.
     pub scores: Option<Vec<f64>>,
+    /// The labels of the answers drawn at random.
+    pub samples: Vec<String>,
 }
 
 /// Tokens of one answer.
@@ -158,11 +199,13 @@ pub struct Prepared {
     /// How long that took.
     pub took: Duration,
     /// The relations to choose from.
-    pub ontology: Arc<Ontology>,
+    pub script: Arc<Script>,
     /// What becomes of a label that the trace's own types exclude.
     pub enforce: Enforce,
     /// Whether every label gets a probability.
     pub scored: bool,
+    /// So many further answers are drawn at random.
+    pub samples: usize,
 }
 
 impl Extractor {
@@ -233,11 +276,6 @@ impl Extractor {
         *self.script.write().unwrap_or_else(PoisonError::into_inner) = script;
     }
 
-    /// How its scores become probabilities.
-    pub fn calibration(&self) -> Calibration {
-        self.calibration
-    }
-
     /// The same extractor with other probabilities.
     #[must_use]
     pub fn with_calibration(mut self, calibration: Calibration) -> Self {
@@ -245,7 +283,8 @@ impl Extractor {
         self
     }
 
-    fn script(&self) -> Arc<Script> {
+    /// The same under their hash, ready to be written.
+    pub fn script(&self) -> Arc<Script> {
         Arc::clone(&self.script.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -260,8 +299,31 @@ impl Extractor {
     }
 
     /// The checkpoint below the protocol.
-    pub fn checkpoint(&self) -> &Checkpoint {
+    pub fn checkpoint(&self) -> &Arc<Checkpoint> {
         &self.checkpoint
+    }
+
+    /// A conversation made ready for the engine, `pictures` in the order of its image parts; refused when it is too long.
+    ///
+    /// # Errors
+    /// As [`Chat::new`], and a prompt above the limit.
+    pub fn chat(
+        &self,
+        messages: &[Message],
+        pictures: Vec<Picture>,
+        max_new_tokens: usize,
+    ) -> Result<Chat, Error> {
+        let chat = Chat::new(&self.checkpoint, messages, pictures, max_new_tokens)?;
+        self.check_length(&chat.prompt)?;
+        Ok(chat)
+    }
+
+    fn check_length(&self, prompt: &Prompt) -> Result<(), Error> {
+        let (got, limit) = (prompt.ids.len(), self.options.max_prompt_tokens);
+        if got > limit {
+            return Err(Error::PromptTooLong { got, limit });
+        }
+        Ok(())
     }
 
     /// An engine over the checkpoint, set up as the options say.
@@ -273,7 +335,8 @@ impl Extractor {
     pub fn extract(&self, questions: &[Question<'_>]) -> Vec<Result<Answer, Error>> {
         let prepared: Vec<Result<Prepared, Error>> =
             questions.iter().map(|it| self.prepare(it)).collect();
-        let jobs = prepared.iter().flatten().map(|it| self.job(it)).collect();
+        let jobs = prepared.iter().flatten().flat_map(|it| self.jobs(it));
+        let jobs = jobs.collect();
         let mut engine = self.engine.lock().unwrap_or_else(|poisoned| {
             // What a panic left behind is not to be trusted.
             self.engine.clear_poison();
@@ -287,8 +350,8 @@ impl Extractor {
             .into_iter()
             .map(|prepared| {
                 let prepared = prepared?;
-                let completion = completions.next().expect("one for every prepared question");
-                self.answer(&prepared, &completion?)
+                let own = completions.by_ref().take(1 + prepared.samples);
+                self.answer(&prepared, &own.collect::<Result<Vec<_>, _>>()?)
             })
             .collect()
     }
@@ -300,75 +363,85 @@ impl Extractor {
     pub fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
         let start = Instant::now();
         let processor = &self.checkpoint.processor;
-        let patches = [
-            processor.patches(question.image)?,
-            processor.patches(&crop(question.image, &question.region))?,
-        ];
+        let photo = question.scene.picture(processor)?;
+        let object = processor.patches(&crop(&question.scene.pixels, &question.region))?;
+        let pictures = [photo, Picture::new(object)];
         let terms = question.terms;
-        let ontology = terms.ontology.clone().unwrap_or_else(|| self.ontology());
+        let script = match &terms.ontology {
+            Some(ontology) => self.compile(Arc::clone(ontology)),
+            None => self.script(),
+        };
         let ids = question_ids(
             &self.checkpoint,
             self.options.template,
-            &ontology,
+            script.ontology(),
             question.text,
             question.entity,
         )?;
-        let prompt = self.checkpoint.prompt(&ids, &Checkpoint::grids(&patches))?;
-        if prompt.ids.len() > self.options.max_prompt_tokens {
-            return Err(Error::PromptTooLong {
-                got: prompt.ids.len(),
-                limit: self.options.max_prompt_tokens,
-            });
-        }
+        let grids = pictures.each_ref().map(|picture| picture.patches.grid);
+        let prompt = self.checkpoint.prompt(&ids, &grids)?;
+        self.check_length(&prompt)?;
         Ok(Prepared {
             prompt,
-            pictures: patches.map(Picture::new),
+            pictures,
             took: start.elapsed(),
-            ontology,
+            script,
             enforce: terms.enforce,
             scored: terms.scored,
+            samples: terms.samples,
         })
     }
 
-    /// What an engine has to do for a prepared question.
-    pub fn job(&self, prepared: &Prepared) -> Job {
-        let mut script = self.script();
-        if !Arc::ptr_eq(script.ontology(), &prepared.ontology) {
-            script = self.compile(Arc::clone(&prepared.ontology));
-        }
-        Job {
+    /// What an engine has to do for a prepared question: the best answer, then those drawn at random from the model's own
+    /// distribution, each with a seed of its own.
+    pub fn jobs(&self, prepared: &Prepared) -> Vec<Job> {
+        let script = &prepared.script;
+        let job = |sample: usize| Job {
             prompt: prepared.prompt.clone(),
             pictures: prepared.pictures.to_vec(),
-            sampling: Sampling::default(),
-            max_new_tokens: self.options.max_new_tokens,
-            scored_tokens: if prepared.scored {
-                script.label_tokens()
-            } else {
-                0
+            sampling: Sampling {
+                temperature: if sample == 0 { 0.0 } else { 1.0 },
+                seed: sample as u64,
+                ..Sampling::default()
             },
+            max_new_tokens: self.options.max_new_tokens,
+            top_logprobs: 0,
+            scored: (prepared.scored && sample == 0).then(|| Arc::clone(script.choices())),
             guide: Box::new(SixSteps::new(
-                script,
+                Arc::clone(script),
                 prepared.enforce,
                 self.options.max_new_tokens,
             )),
-        }
+        };
+        (0..=prepared.samples).map(job).collect()
     }
 
-    /// The typed answer that `completion` holds.
+    /// The typed answer that the completions of a question's jobs hold.
     ///
     /// # Errors
-    /// If it does not follow the protocol, which the grammar excludes.
-    pub fn answer(&self, prepared: &Prepared, completion: &Completion) -> Result<Answer, Error> {
-        let tokenizer = &self.checkpoint.tokenizer;
-        let raw = tokenizer.decode(&completion.token_ids, false);
+    /// If one does not follow the protocol, which the grammar excludes.
+    pub fn answer(&self, prepared: &Prepared, completions: &[Completion]) -> Result<Answer, Error> {
+        let read = |completion: &Completion| -> Result<(Trace, String), Error> {
+            let raw = self
+                .checkpoint
+                .tokenizer
+                .decode(&completion.token_ids, false);
+            Ok((proto::parse(prepared.script.ontology(), &raw)?, raw))
+        };
+        let (completion, samples) = completions
+            .split_first()
+            .expect("a question is a job at least");
+        let (trace, raw) = read(completion)?;
+        let label = |sample| Ok(read(sample)?.0.label);
+        let samples = samples.iter().map(label).collect::<Result<_, Error>>()?;
         let [photo, crop] = &prepared.pictures;
         Ok(Answer {
-            trace: proto::parse(&prepared.ontology, &raw)?,
+            trace,
             raw,
             image_grid: photo.patches.grid,
             crop_grid: crop.patches.grid,
             usage: Usage {
-                prompt_tokens: prepared.prompt.ids.len(),
+                prompt_tokens: completion.prompt_tokens,
                 image_tokens: prepared.prompt.image_tokens,
                 completion_tokens: completion.token_ids.len(),
                 forced_tokens: completion.forced,
@@ -379,11 +452,12 @@ impl Extractor {
                 engine: completion.timings,
             },
             finish_reason: completion.finish_reason,
-            ontology: Arc::clone(&prepared.ontology),
+            script: Arc::clone(&prepared.script),
             scores: completion
                 .scores
                 .as_ref()
                 .map(|scores| self.calibration.probabilities(scores)),
+            samples,
         })
     }
 }

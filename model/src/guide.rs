@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use proto::{Enforce, Ontology, ParseError, Segment, grammar, pieces, stated_types};
+use proto::{CLOSE_ANSWER, Enforce, Ontology, ParseError, Segment, grammar, pieces, stated_types};
 
+use crate::engine::Choices;
 use crate::generate::{Guide, Next};
 use crate::tokenizer::Tokenizer;
 
@@ -48,7 +49,9 @@ impl Lexicon {
 pub struct Script {
     lexicon: Arc<Lexicon>,
     ontology: Arc<Ontology>,
+    hash: String,
     segments: Vec<Tokens>,
+    choices: Arc<Choices>,
 }
 
 #[derive(Debug)]
@@ -63,26 +66,24 @@ enum Tokens {
 impl Script {
     /// The grammar of `ontology` in the tokens of `tokenizer`.
     pub fn new(tokenizer: &Tokenizer, lexicon: Arc<Lexicon>, ontology: Arc<Ontology>) -> Self {
-        let encode = |label: &proto::Label| tokenizer.encode(&label.name);
-        let mut segments: Vec<Tokens> = grammar()
+        let encode = |text: &str| tokenizer.encode(text);
+        let names = ontology.labels.iter().map(|label| encode(&label.name));
+        let labels = told_apart(&names.collect::<Vec<_>>(), encode(CLOSE_ANSWER)[0]);
+        let choices = Arc::new(Choices::new(&labels));
+        let segments = grammar()
             .into_iter()
             .map(|segment| match segment {
-                Segment::Forced(text) => Tokens::Forced(tokenizer.encode(&text)),
+                Segment::Forced(text) => Tokens::Forced(encode(&text)),
                 Segment::Free => Tokens::Free,
-                Segment::Label => Tokens::Label(ontology.labels.iter().map(encode).collect()),
+                Segment::Label => Tokens::Label(labels.clone()),
             })
             .collect();
-        for at in 0..segments.len() {
-            if let (Tokens::Label(labels), Some(Tokens::Forced(close))) =
-                (&segments[at], segments.get(at + 1))
-            {
-                segments[at] = Tokens::Label(told_apart(labels, close[0]));
-            }
-        }
         Self {
             lexicon,
+            hash: ontology.hash(),
             ontology,
             segments,
+            choices,
         }
     }
 
@@ -91,13 +92,14 @@ impl Script {
         &self.ontology
     }
 
-    /// Tokens of all labels together: room enough to score them.
-    pub fn label_tokens(&self) -> usize {
-        let labels = self.segments.iter().filter_map(|segment| match segment {
-            Tokens::Label(labels) => Some(labels.iter().map(Vec::len).sum::<usize>()),
-            _ => None,
-        });
-        labels.sum()
+    /// The hash of these relations.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The labels, to be scored.
+    pub fn choices(&self) -> &Arc<Choices> {
+        &self.choices
     }
 
     /// The first token of the forced text behind the segment at `index`: saying it ends a free one.
@@ -278,11 +280,9 @@ impl Guide for SixSteps {
         }
     }
 
-    fn choices(&self) -> Option<&[Vec<u32>]> {
-        match &self.script.segments[self.segment] {
-            Tokens::Label(labels) if self.said.is_empty() => Some(labels),
-            _ => None,
-        }
+    fn chooses(&self) -> bool {
+        let segment = &self.script.segments[self.segment];
+        matches!(segment, Tokens::Label(_)) && self.said.is_empty()
     }
 
     fn accept(&mut self, id: u32) -> Next {

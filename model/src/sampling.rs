@@ -180,6 +180,23 @@ pub fn log_probability(logits: &[f32], id: u32) -> f32 {
     (f64::from(logits[id as usize] - top) - sum.ln()) as f32
 }
 
+/// The `count` most probable ids with their log-probabilities, the most probable first; of equals the first.
+pub fn top_log_probabilities(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+    let order = |a: &u32, b: &u32| {
+        let score = |id: u32| logits[id as usize];
+        score(*b).total_cmp(&score(*a)).then(a.cmp(b))
+    };
+    let count = count.min(ids.len());
+    if count < ids.len() {
+        ids.select_nth_unstable_by(count, order);
+        ids.truncate(count);
+    }
+    ids.sort_unstable_by(order);
+    let probability = |id| (id, log_probability(logits, id));
+    ids.into_iter().map(probability).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +242,14 @@ mod tests {
             let mut random = Sampler::new(&sampling);
             assert!((0..200).all(|_| random.choose(&logits, &[], |_| true) <= most));
         }
+    }
+
+    #[test]
+    fn the_most_probable_come_first() {
+        let top = top_log_probabilities(&[0.0, 2.0, 1.0, 2.0], 3);
+        assert_eq!(top.iter().map(|it| it.0).collect::<Vec<_>>(), [1, 3, 2]);
+        assert!((top[0].1 - log_probability(&[0.0, 2.0, 1.0, 2.0], 1)).abs() < 1e-9);
+        assert_eq!(top_log_probabilities(&[0.0, 1.0], 9).len(), 2);
     }
 
     #[test]

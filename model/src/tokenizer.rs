@@ -1,6 +1,6 @@
 //! Text to ids and back, and which ids a model may never say.
 
-use tokenizers::Tokenizer as Inner;
+use tokenizers::{Tokenizer as Inner, step_decode_stream};
 
 use crate::template::{ChatTemplate, Message};
 use crate::{Error, Files};
@@ -22,6 +22,15 @@ pub struct Tokenizer {
     reserved: Vec<String>,
     /// By id: vision placeholders and gaps in the vocabulary.
     silenced: Vec<bool>,
+}
+
+/// How far a text that grows token by token has been read.
+#[derive(Clone, Debug, Default)]
+pub struct Growing {
+    /// The last tokens, which the next text may depend on.
+    ids: Vec<u32>,
+    prefix: String,
+    prefix_index: usize,
 }
 
 impl Tokenizer {
@@ -69,6 +78,24 @@ impl Tokenizer {
         self.inner
             .decode(ids, skip_special)
             .expect("ids beyond the vocabulary decode to nothing")
+    }
+
+    /// What `ids` add to a growing text; half a character waits for its other half.
+    pub fn read_on(&self, text: &mut Growing, ids: &[u32], skip_special: bool) -> String {
+        let Growing {
+            ids: last,
+            prefix,
+            prefix_index,
+        } = text;
+        let added = step_decode_stream(
+            &*self.inner,
+            ids.to_vec(),
+            skip_special,
+            last,
+            prefix,
+            prefix_index,
+        );
+        added.ok().flatten().unwrap_or_default() // bytes that are no text wait for the end
     }
 
     /// The id of a token written exactly so.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::checkpoint::Checkpoint;
 use model::generate::{Guide, Next};
 use model::guide::{Lexicon, Script, SixSteps};
-use model::{Extractor, Files, Options, Question, Terms};
+use model::{Extractor, Files, Options, Question, Scene, Terms};
 use proto::{Enforce, Ontology, Segment};
 
 fn mini() -> Files {
@@ -111,23 +111,17 @@ fn a_label_may_begin_with_another() {
     let ontology = Ontology::from_json(&json.to_string()).expect("a valid ontology");
     for wanted in names {
         let mut guide = before_label(&checkpoint, &ontology, Enforce::Report, " Said.");
-        let choices = guide.choices().expect("labels come next").to_vec();
-        let begins = |choice: &&Vec<u32>| {
-            let text = checkpoint.tokenizer.decode(choice, false);
-            text.trim_end_matches(|c: char| !c.is_alphanumeric()) == wanted
-        };
-        let path = choices
-            .iter()
-            .find(begins)
-            .expect("every label is a choice");
-        let mut ended = None;
-        for &id in path {
+        assert!(guide.chooses(), "labels come next");
+        let path = [wanted, proto::CLOSE_ANSWER].map(|text| checkpoint.tokenizer.encode(text));
+        let mut said = vec![];
+        for id in path.concat() {
             assert!(guide.allows(id), "{wanted}");
+            said.push(id);
             if let Next::Finished(rest) = guide.accept(id) {
-                ended = Some(rest);
+                said.extend(rest);
+                break;
             }
         }
-        let said = [path.as_slice(), &ended.expect("the label ends the answer")].concat();
         let text = checkpoint.tokenizer.decode(&said, false);
         assert_eq!(text, format!("{wanted}</answer>"));
     }
@@ -140,18 +134,18 @@ fn the_mini_scores_what_it_says() {
     let photo =
         std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/photo.jpg"))
             .expect("the example is there");
-    let photo = vision::decode(&photo, &vision::Limits::default())
-        .expect("a photo")
-        .pixels;
+    let photo = vision::decode(&photo, &vision::Limits::default()).expect("a photo");
+    let scene = Scene::new(photo.pixels);
     let more = Ontology::more();
     let extractor =
         Extractor::open("mini", &mini(), more.clone(), Options::default()).expect("the mini opens");
     let bbox = [257.0, 122.0, 320.0, 233.0];
-    let region = vision::region(bbox, vision::BoxFormat::Xyxy, photo.width(), photo.height())
-        .expect("a usable box");
+    let (width, height) = scene.pixels.dimensions();
+    let region =
+        vision::region(bbox, vision::BoxFormat::Xyxy, width, height).expect("a usable box");
     let ask = |terms: &Terms| {
         let question = Question {
-            image: &photo,
+            scene: &scene,
             region: region.pixels,
             text: "The Silver Lamp goes to Walter Finch, a regular of Harlow Tigers",
             entity: "Silver Lamp",
@@ -165,9 +159,17 @@ fn the_mini_scores_what_it_says() {
         let scored = ask(&Terms {
             enforce,
             scored: true,
+            samples: 2,
             ontology: None,
         });
         assert_eq!(scored.raw, plain.raw);
+        assert_eq!(scored.samples.len(), 2);
+        assert!(
+            scored
+                .samples
+                .iter()
+                .all(|label| more.find(label).is_some())
+        );
         let scores = scored.scores.expect("asked for");
         assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
@@ -181,4 +183,11 @@ fn the_mini_scores_what_it_says() {
         ..Terms::default()
     });
     assert!(few.find(&own.trace.label).is_some(), "{}", own.trace.label);
+    // The same relations as the extractor's own from here on.
+    assert_eq!(plain.script.hash(), more.hash());
+    extractor.set_ontology(few);
+    let changed = ask(&Terms::default());
+    assert_eq!(changed.script.hash(), own.script.hash());
+    assert_ne!(changed.script.hash(), plain.script.hash());
+    assert_eq!(changed.raw, own.raw);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 use model::checkpoint::{Checkpoint, Prompt};
-use model::engine::{Job, Limits, Picture, Settings};
+use model::engine::{Choices, Job, Limits, Picture, Settings};
 use model::generate::{Completion, Guide, Next};
 use model::template::{ContentPart, Message};
 use model::text::Cache;
@@ -120,7 +120,8 @@ fn job(
         pictures: images.iter().cloned().map(Picture::new).collect(),
         sampling: Sampling::default(),
         max_new_tokens: limit,
-        scored_tokens: 0,
+        top_logprobs: 0,
+        scored: None,
         guide: Box::new(guide),
     }
 }
@@ -429,8 +430,8 @@ impl Guide for OneOf {
         };
         self.choices.iter().any(next)
     }
-    fn choices(&self) -> Option<&[Vec<u32>]> {
-        self.said.is_empty().then_some(self.choices.as_slice())
+    fn chooses(&self) -> bool {
+        self.said.is_empty()
     }
     fn accept(&mut self, id: u32) -> Next {
         self.said.push(id);
@@ -455,25 +456,24 @@ fn choices_are_scored_as_if_each_had_been_generated() {
     ];
     for variant in ["a", "b"] {
         let checkpoint = open(variant);
-        let ask = |choices: &[Vec<u32>], scored_tokens| {
+        let ask = |choices: &[Vec<u32>], scored: bool| {
             let guide = OneOf {
                 choices: choices.to_vec(),
                 said: vec![],
             };
             let images = [image(&checkpoint, "tall")];
             Job {
-                scored_tokens,
+                scored: scored.then(|| Arc::new(Choices::new(choices))),
                 ..job(&checkpoint, &images, "Which?", 10, guide)
             }
         };
-        let room = choices.iter().map(Vec::len).sum();
-        let plain = run(&checkpoint, vec![ask(&choices, 0)]).remove(0);
+        let plain = run(&checkpoint, vec![ask(&choices, false)]).remove(0);
         assert_eq!(plain.scores, None);
-        let scored = run(&checkpoint, vec![ask(&choices, room)]).remove(0);
+        let scored = run(&checkpoint, vec![ask(&choices, true)]).remove(0);
         assert_identical(variant, &scored, &plain);
         let scores = scored.scores.expect("asked for");
         for (choice, score) in choices.iter().zip(&scores) {
-            let alone = run(&checkpoint, vec![ask(std::slice::from_ref(choice), 0)]).remove(0);
+            let alone = run(&checkpoint, vec![ask(std::slice::from_ref(choice), false)]).remove(0);
             assert_eq!(alone.token_ids[2..], *choice);
             let sum: f32 = alone.logprobs[2..].iter().sum();
             assert!(
@@ -493,7 +493,7 @@ fn choices_are_scored_as_if_each_had_been_generated() {
         let mut engine = Engine::new(Arc::clone(&checkpoint), settings);
         for _ in 0..2 {
             let mut together = jobs(&checkpoint);
-            together.push(ask(&choices, room));
+            together.push(ask(&choices, true));
             let last = engine.run(together).pop().expect("a job").expect("short");
             let bits = |scores: &[f32]| scores.iter().map(|it| it.to_bits()).collect::<Vec<_>>();
             assert_eq!(

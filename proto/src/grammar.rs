@@ -14,7 +14,8 @@ pub const STEP_TITLES: [&str; 6] = [
 ];
 
 const OPEN_ANSWER: &str = " </think> <answer>";
-const CLOSE_ANSWER: &str = "</answer>";
+/// What is forced behind the label.
+pub const CLOSE_ANSWER: &str = "</answer>";
 
 /// One stretch of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,18 +18,21 @@ mod trace;
 mod types;
 mod words;
 
-pub use grammar::{ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render};
+pub use grammar::{
+    CLOSE_ANSWER, ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render,
+};
 pub use ontology::{EntityType, Label, NONE, Ontology, OntologyError};
 pub use openapi::openapi;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use prompt::{Part, Template, TemplateError, prompt};
 pub use request::{
-    BatchRequest, BboxError, BoxFormatError, BoxFormatName, Enforce, ExtractRequest, PairRequest,
-    parse_bbox,
+    BatchRequest, BboxError, BoxFormatError, BoxFormatName, Enforce, EnforceError, ExtractRequest,
+    PairRequest, parse_bbox,
 };
 pub use response::{
-    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, LabelScore,
-    ModelReport, OntologyReport, Relation, Timings, TokenEvent, TraceReport, Usage,
+    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, LabelCount,
+    LabelScore, ModelReport, OntologyReport, Relation, SamplesReport, Timings, TokenEvent,
+    TraceReport, Usage,
 };
 pub use trace::{Step, Trace, parse, steps_so_far};
 pub use types::types as stated_types;

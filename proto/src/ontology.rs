@@ -57,7 +57,7 @@ pub enum OntologyError {
     Json(#[from] serde_json::Error),
     /// Type names end up inside labels and sentences, so they are plain words.
     #[error(
-        "the entity type name {name:?} is empty or holds a character other than a-z, A-Z, 0-9, `_` and `-`"
+        "the entity type name {name:?} is empty or holds a character other than a-z, A-Z, 0-9 and `_`"
     )]
     TypeName {
         /// The name as given.
@@ -144,6 +144,11 @@ impl Ontology {
         })
     }
 
+    /// Where the label of this full name stands.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.labels.iter().position(|label| label.name == name)
+    }
+
     /// Names of the labels possible between these types, in ontology order, `none` always last.
     pub fn candidates(&self, object_type: &str, entity_type: &str) -> Vec<&str> {
         self.labels
@@ -173,7 +178,8 @@ impl Ontology {
     pub fn validate(&self) -> Result<(), OntologyError> {
         let mut types = HashSet::new();
         for EntityType { name, .. } in &self.types {
-            if !is_plain_word(name) {
+            // The reader of step 4 takes a hyphen for the end of a word.
+            if !is_plain_word(name) || name.contains('-') {
                 return Err(OntologyError::TypeName { name: name.clone() });
             }
             if !types.insert(name.as_str()) {

@@ -25,7 +25,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
                        entity of the text."
     ),
     paths(extract, batch, ontology, healthz, readyz, openapi_json),
-    components(schemas(PairRequest, TokenEvent)),
+    components(schemas(PairRequest, Problem, TokenEvent)),
     tags((name = "extract", description = "The relation"), (name = "probes", description = "The service itself"))
 )]
 struct Document;
@@ -45,28 +45,56 @@ const PROBLEMS: [(u16, &str); 8] = [
     (503, "Not ready, or shutting down"),
 ];
 
-/// [`PROBLEMS`] as responses.
+/// What only one question alone can end in.
+const LATE: (u16, &str) = (504, "No answer in time");
+
+/// What everything that needs the model ends in without it.
+const UNREADY: (u16, &str) = (503, "Not yet, or no longer");
+
+fn problems(table: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let response = |&(status, meaning): &(u16, &str)| {
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let mut response = ResponseBuilder::new()
+            .description(meaning)
+            .content(PROBLEM_JSON, content);
+        if matches!(status, 429 | 503) {
+            let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
+            let header = HeaderBuilder::new()
+                .schema(Some(seconds))
+                .description(Some("Seconds"))
+                .build();
+            response = response.header("Retry-After", header);
+        }
+        (status.to_string(), response.build().into())
+    };
+    table.iter().map(response).collect()
+}
+
+/// How a batch fails as a whole.
 struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let response = |(status, meaning): (u16, &str)| {
-            let schema = Ref::from_schema_name("Problem");
-            let content = ContentBuilder::new().schema(Some(schema)).build();
-            let mut response = ResponseBuilder::new()
-                .description(meaning)
-                .content(PROBLEM_JSON, content);
-            if matches!(status, 429 | 503) {
-                let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-                let header = HeaderBuilder::new()
-                    .schema(Some(seconds))
-                    .description(Some("Seconds"))
-                    .build();
-                response = response.header("Retry-After", header);
-            }
-            (status.to_string(), response.build().into())
-        };
-        PROBLEMS.into_iter().map(response).collect()
+        problems(&PROBLEMS)
+    }
+}
+
+/// How one question fails.
+struct ProblemsOfOne;
+
+impl IntoResponses for ProblemsOfOne {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[PROBLEMS.as_slice(), &[LATE]].concat())
+    }
+}
+
+/// Not ready.
+struct Unready;
+
+impl IntoResponses for Unready {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[UNREADY])
     }
 }
 
@@ -104,6 +132,10 @@ struct ExtractForm {
     /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
     #[schema(minimum = 0, maximum = 1)]
     abstain_below: Option<f64>,
+    /// So many further answers are drawn at random; `samples` then tells how far they agree. 0 draws none.
+    #[serde(default)]
+    #[schema(maximum = 16)]
+    samples: usize,
     /// The relations to choose from, as JSON; without it those of the service (`GET /ontology`).
     ontology: Option<String>,
     /// `true` for server-sent events while the answer is written.
@@ -131,9 +163,7 @@ struct ExtractForm {
             (String = "text/event-stream", example = "event: step\ndata: {\"number\":1,…}\n\n")
         ), description = "The relation with the reasoning behind it; with `stream` the events `step` (six times), `token` \
                           (a TokenEvent, if asked for), `relation`, `done` (the whole answer) or `error` (a Problem)"),
-        (status = 504, description = "No answer in time", body = Problem,
-            content_type = "application/problem+json"),
-        Problems
+        ProblemsOfOne
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
@@ -163,8 +193,7 @@ fn batch() {}
     tag = "extract",
     responses(
         (status = 200, description = "The relations and their hash", body = OntologyReport),
-        (status = 503, description = "Not yet, or no longer", body = Problem,
-            content_type = "application/problem+json")
+        Unready
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
@@ -187,8 +216,7 @@ fn healthz() {}
     tag = "probes",
     responses(
         (status = 200, description = "It can", body = Health),
-        (status = 503, description = "Not yet, or no longer", body = Problem,
-            content_type = "application/problem+json")
+        Unready
     )
 )]
 #[expect(dead_code, reason = "only its attributes are used")]

@@ -39,6 +39,10 @@ pub struct ExtractRequest {
     /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
     #[schema(minimum = 0, maximum = 1)]
     pub abstain_below: Option<f64>,
+    /// So many further answers are drawn at random; `samples` then tells how far they agree. 0 draws none.
+    #[serde(default)]
+    #[schema(maximum = 16)]
+    pub samples: usize,
     /// The relations to choose from; without it those of the service (`GET /ontology`).
     pub ontology: Option<Ontology>,
     /// Whether the answer comes as server-sent events while it is written.
@@ -79,6 +83,9 @@ pub struct BatchRequest {
     /// For all `pairs`, as in a single question.
     #[schema(minimum = 0, maximum = 1)]
     pub abstain_below: Option<f64>,
+    /// For all `pairs`, as in a single question.
+    #[schema(maximum = 16)]
+    pub samples: Option<usize>,
     /// The relations of all `pairs`.
     pub ontology: Option<Ontology>,
     /// Objects and entities of `image` and `text`; each is checked alone.
@@ -99,6 +106,23 @@ pub struct PairRequest {
     /// The entity, as the text spells it.
     #[schema(min_length = 1, example = "World Cup")]
     pub entity: String,
+}
+
+/// A way to enforce that nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown way to enforce {0:?}, expected \"report\" or \"strict\"")]
+pub struct EnforceError(pub String);
+
+impl FromStr for Enforce {
+    type Err = EnforceError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "report" => Ok(Self::Report),
+            "strict" => Ok(Self::Strict),
+            other => Err(EnforceError(other.to_owned())),
+        }
+    }
 }
 
 /// What the four numbers of a box are.

@@ -30,6 +30,31 @@ pub struct ExtractResponse {
     /// Whether the label was withheld for its low probability; only if `abstain_below` was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abstained: Option<bool>,
+    /// How far answers drawn at random agree; only if `samples` were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SamplesReport>,
+}
+
+/// Answers drawn at random, each with a reasoning of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SamplesReport {
+    /// How many were drawn.
+    pub drawn: usize,
+    /// The share of them whose label is that of the answer.
+    #[schema(minimum = 0, maximum = 1)]
+    pub agreement: f64,
+    /// Their labels, the most frequent first.
+    pub labels: Vec<LabelCount>,
+}
+
+/// How often a label was drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LabelCount {
+    /// Full name.
+    #[schema(example = "/per/misc/present_in")]
+    pub label: String,
+    /// How often.
+    pub count: usize,
 }
 
 /// How probable a label is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,6 +19,7 @@ use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
 use crate::fields::TextLimits;
 use crate::http::{batch, extract, observe, page, status};
+use crate::metrics::HttpMetrics;
 use crate::pool::Pool;
 
 /// What a request may ask for at most.
@@ -46,6 +47,7 @@ struct Inner {
     pool: Pool,
     limits: RequestLimits,
     deadline: Duration,
+    metrics: HttpMetrics,
 }
 
 impl AppState {
@@ -58,6 +60,7 @@ impl AppState {
             pool: Pool::new(decoders),
             limits,
             deadline,
+            metrics: HttpMetrics::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -85,6 +88,15 @@ impl AppState {
         self.inner.engine.get().ok_or(ApiError::NotReady)
     }
 
+    pub(crate) fn metrics(&self) -> &HttpMetrics {
+        &self.inner.metrics
+    }
+
+    /// The engine, whether or not it takes questions.
+    pub(crate) fn loaded(&self) -> Option<&Arc<Engine>> {
+        self.inner.engine.get()
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
     }
@@ -107,6 +119,7 @@ pub fn app(state: AppState) -> Router {
         .route("/readyz", get(status::readyz))
         .route("/ontology", get(status::ontology))
         .route("/openapi.json", get(status::openapi))
+        .route("/metrics", get(status::metrics))
         .merge(page::routes())
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|method: Method| async move {
@@ -114,7 +127,7 @@ pub fn app(state: AppState) -> Router {
                 method: method.to_string(),
             }
         })
-        .with_state(state)
+        .with_state(state.clone())
         .layer(DefaultBodyLimit::disable()) // `http/body.rs` has a limit of its own, with an answer of ours.
         .layer(CatchPanicLayer::custom(
             |panic: Box<dyn std::any::Any + Send>| {
@@ -126,5 +139,5 @@ pub fn app(state: AppState) -> Router {
                 .into_response()
             },
         ))
-        .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(state, observe::observe))
 }

@@ -1,6 +1,6 @@
 //! Where answers are made: a bounded number of places in front of one thread that owns the model's engine.
 //!
-//! The contract: [`Engine::reserve`] a place, [`Engine::submit`] a prepared question for it, await the reply; who drops the reply
+//! The contract: [`Engine::reserve`] a place, [`Engine::submit`] a prepared task for it, await the reply; who drops the reply
 //! frees the place within one step. Not here: HTTP, decoding of images, retries.
 
 use std::collections::BTreeMap;
@@ -9,13 +9,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use model::engine::Id;
+use model::engine::{Id, Picture, Stats};
 use model::extract::Prepared;
-use model::{Answer, Extractor, Info, Question};
+use model::generate::Chat;
+use model::guide::Script;
+use model::template::Message;
+use model::tokenizer::Tokenizer;
+use model::{Answer, Completion, Extractor, Info, Question};
 use proto::Ontology;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vision::Processor;
+
+use crate::metrics::EngineMetrics;
 
 /// What the service needs of a model; [`model::Extractor`] is the one that is shipped, tests bring a fixed one.
 pub trait Extract: Send + Sync + 'static {
@@ -25,6 +31,20 @@ pub trait Extract: Send + Sync + 'static {
     /// What the caller can mend is named.
     fn prepare(&self, question: &Question<'_>) -> Result<Prepared, model::Error>;
 
+    /// Makes a conversation ready; `pictures` in the order of its image parts.
+    ///
+    /// # Errors
+    /// What the caller can mend is named.
+    fn chat(
+        &self,
+        messages: &[Message],
+        pictures: Vec<Picture>,
+        max_new_tokens: usize,
+    ) -> Result<Chat, model::Error>;
+
+    /// What its token ids mean.
+    fn tokenizer(&self) -> &Tokenizer;
+
     /// Begins the work of the engine's thread.
     fn open(self: Arc<Self>) -> Box<dyn Session>;
 
@@ -32,7 +52,7 @@ pub trait Extract: Send + Sync + 'static {
     fn info(&self) -> &Info;
 
     /// The relations that questions without their own are answered with.
-    fn ontology(&self) -> Arc<Ontology>;
+    fn script(&self) -> Arc<Script>;
 
     /// Answers with other relations from here on; questions that are prepared keep theirs.
     fn set_ontology(&self, ontology: Ontology);
@@ -41,22 +61,41 @@ pub trait Extract: Send + Sync + 'static {
     fn processor(&self) -> &Processor;
 }
 
-/// Questions under way, on the engine's thread.
+/// Something to be written.
+pub enum Task {
+    /// An answer to a question.
+    Question(Prepared),
+    /// The next turn of a conversation.
+    Chat(Chat),
+}
+
+/// What was written.
+pub enum Written {
+    /// An answer to a question.
+    Answer(Box<Answer>),
+    /// The next turn of a conversation.
+    Turn(Box<Completion>),
+}
+
+/// Tasks under way, on the engine's thread.
 pub trait Session {
-    /// Takes a question.
+    /// Takes a task.
     ///
     /// # Errors
-    /// If it could never be answered.
-    fn submit(&mut self, prepared: Prepared) -> Result<Id, model::Error>;
+    /// If it could never be done.
+    fn submit(&mut self, task: Task) -> Result<Id, model::Error>;
 
-    /// Forgets a question.
+    /// Forgets a task.
     fn cancel(&mut self, id: Id);
 
-    /// Goes on with all questions a little; gives those that ended. Uses the processor heavily.
-    fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)>;
+    /// Goes on with all tasks a little; gives those that ended. Uses the processor heavily.
+    fn step(&mut self) -> Vec<(Id, Result<Written, model::Error>)>;
 
-    /// What has been written of an answer under way.
-    fn written(&self, id: Id) -> String;
+    /// The tokens that have been written of a task under way.
+    fn written(&self, id: Id) -> &[u32];
+
+    /// What the engine has done and holds.
+    fn stats(&self) -> Stats;
 }
 
 /// Why a job got no answer.
@@ -83,8 +122,11 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Seat(#[expect(dead_code, reason = "held for its Drop")] OwnedSemaphorePermit);
 
-/// The reply to a submitted question.
-pub type Reply = oneshot::Receiver<Result<Answer, EngineError>>;
+/// The reply to a submitted task.
+pub type Reply = oneshot::Receiver<Result<Written, EngineError>>;
+
+/// Who reads along gets the tokens as they are written.
+pub type Reader = UnboundedSender<Vec<u32>>;
 
 /// A model, its thread and the places in front of it.
 pub struct Engine {
@@ -92,19 +134,19 @@ pub struct Engine {
     queue: SyncSender<Waiting>,
     seats: Arc<Semaphore>,
     places: usize,
+    metrics: Arc<EngineMetrics>,
 }
 
 struct Waiting {
-    prepared: Prepared,
+    task: Task,
     ticket: Ticket,
 }
 
 /// Who waits for an answer, on which place.
 struct Ticket {
-    reply: oneshot::Sender<Result<Answer, EngineError>>,
-    /// Who reads along.
-    reader: Option<UnboundedSender<String>>,
-    /// Bytes of the answer that the reader has.
+    reply: oneshot::Sender<Result<Written, EngineError>>,
+    reader: Option<Reader>,
+    /// Tokens that the reader has.
     read: usize,
     seat: Seat,
 }
@@ -117,15 +159,18 @@ impl Engine {
     pub fn start(extract: Arc<dyn Extract>, places: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(places);
         let model = Arc::clone(&extract);
+        let metrics = Arc::new(EngineMetrics::new(extract.info()));
+        let measured = Arc::clone(&metrics);
         thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || work(&model, &jobs))?;
+            .spawn(move || work(&model, &jobs, &measured))?;
         let seats = Arc::new(Semaphore::new(places));
         Ok(Self {
             extract,
             queue,
             seats,
             places,
+            metrics,
         })
     }
 
@@ -148,14 +193,9 @@ impl Engine {
         Seat(permit.expect("the semaphore is never closed"))
     }
 
-    /// Queues a question; the seat is given back when it is answered or nobody waits for it any more. A `reader` gets the answer
-    /// piece by piece while it is written.
-    pub fn submit(
-        &self,
-        seat: Seat,
-        prepared: Prepared,
-        reader: Option<UnboundedSender<String>>,
-    ) -> Reply {
+    /// Queues a task; the seat is given back when it is done or nobody waits for it any more. A `reader` gets the tokens while they
+    /// are written, the last ones perhaps only with the reply.
+    pub fn submit(&self, seat: Seat, task: Task, reader: Option<Reader>) -> Reply {
         let (reply, receiver) = oneshot::channel();
         let ticket = Ticket {
             reply,
@@ -163,7 +203,7 @@ impl Engine {
             read: 0,
             seat,
         };
-        if let Err(refused) = self.queue.try_send(Waiting { prepared, ticket }) {
+        if let Err(refused) = self.queue.try_send(Waiting { task, ticket }) {
             // As many places in the queue as seats: only a stopped thread refuses. A dropped receiver is fine.
             let (waiting, why) = match refused {
                 TrySendError::Disconnected(waiting) => (waiting, EngineError::Stopped),
@@ -193,13 +233,19 @@ impl Engine {
     pub fn free(&self) -> usize {
         self.seats.available_permits()
     }
+
+    /// What it has done and holds.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
 }
 
-/// The thread: takes questions, goes on with all of them step by step, replies; until every sender is gone.
-fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
+/// The thread: takes tasks, goes on with all of them step by step, replies; until every sender is gone.
+fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMetrics) {
     let mut session = Arc::clone(extract).open();
     let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
     loop {
+        metrics.observe(&session.stats());
         if tickets.is_empty() {
             match jobs.recv() {
                 Ok(waiting) => take(session.as_mut(), &mut tickets, waiting),
@@ -217,21 +263,18 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
         for id in left {
             session.cancel(id);
             tickets.remove(&id);
+            metrics.aborted();
         }
         match catch_unwind(AssertUnwindSafe(|| session.step())) {
             Ok(ended) => {
-                for (id, answer) in ended {
-                    if let Some(mut ticket) = tickets.remove(&id) {
-                        if let Ok(answer) = &answer {
-                            ticket.tell(&answer.raw);
-                        }
-                        ticket.send(answer.map_err(EngineError::Model));
+                for (id, written) in ended {
+                    metrics.finished(&written);
+                    if let Some(ticket) = tickets.remove(&id) {
+                        ticket.send(written.map_err(EngineError::Model));
                     }
                 }
                 for (&id, ticket) in &mut tickets {
-                    if ticket.reader.is_some() {
-                        ticket.tell(&session.written(id));
-                    }
+                    ticket.tell(session.written(id));
                 }
             }
             Err(panic) => {
@@ -240,6 +283,7 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
                     ticket.send(Err(EngineError::Panicked(why.clone())));
                 }
                 session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
+                metrics.restarted();
             }
         }
     }
@@ -247,28 +291,26 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>) {
 
 fn take(session: &mut dyn Session, tickets: &mut BTreeMap<Id, Ticket>, waiting: Waiting) {
     if waiting.ticket.reply.is_closed() {
-        return; // The client left while the question waited.
+        return; // The client left while the task waited.
     }
-    match session.submit(waiting.prepared) {
+    match session.submit(waiting.task) {
         Ok(id) => drop(tickets.insert(id, waiting.ticket)),
         Err(error) => waiting.ticket.send(Err(error.into())),
     }
 }
 
 impl Ticket {
-    /// Gives the reader what it does not have yet of what is `written`.
-    fn tell(&mut self, written: &str) {
+    /// Gives the reader what it does not have yet of the tokens `written`.
+    fn tell(&mut self, written: &[u32]) {
         let Some(reader) = &self.reader else { return };
-        // Half a character at the end becomes a whole one with the next token.
-        let whole = written.trim_end_matches(char::REPLACEMENT_CHARACTER);
-        if let Some(piece) = whole.get(self.read..).filter(|piece| !piece.is_empty()) {
-            self.read = whole.len();
-            let _ = reader.send(piece.to_owned()); // Nobody reading is no fault.
+        if written.len() > self.read {
+            let _ = reader.send(written[self.read..].to_vec()); // Nobody reading is no fault.
+            self.read = written.len();
         }
     }
 
     /// Replies; the place is free before the client can know.
-    fn send(self, result: Result<Answer, EngineError>) {
+    fn send(self, result: Result<Written, EngineError>) {
         let Self { reply, seat, .. } = self;
         drop(seat);
         let _ = reply.send(result); // Nobody waiting is no fault.
@@ -289,11 +331,25 @@ impl Extract for Extractor {
         Self::prepare(self, question)
     }
 
+    fn chat(
+        &self,
+        messages: &[Message],
+        pictures: Vec<Picture>,
+        max_new_tokens: usize,
+    ) -> Result<Chat, model::Error> {
+        Self::chat(self, messages, pictures, max_new_tokens)
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.checkpoint().tokenizer
+    }
+
     fn open(self: Arc<Self>) -> Box<dyn Session> {
         Box::new(Running {
             engine: self.engine(),
             extractor: self,
-            questions: BTreeMap::new(),
+            underway: BTreeMap::new(),
+            owners: BTreeMap::new(),
         })
     }
 
@@ -301,8 +357,8 @@ impl Extract for Extractor {
         Self::info(self)
     }
 
-    fn ontology(&self) -> Arc<Ontology> {
-        Self::ontology(self)
+    fn script(&self) -> Arc<Script> {
+        Self::script(self)
     }
 
     fn set_ontology(&self, ontology: Ontology) {
@@ -314,37 +370,92 @@ impl Extract for Extractor {
     }
 }
 
-/// The session of the shipped model.
+/// The session of the shipped model. A task is one sequence of the engine or, with samples, several; its id is the first one's.
 struct Running {
     extractor: Arc<Extractor>,
     engine: model::Engine,
-    questions: BTreeMap<Id, Prepared>,
+    underway: BTreeMap<Id, Underway>,
+    /// By sequence: its task.
+    owners: BTreeMap<Id, Id>,
+}
+
+struct Underway {
+    task: Task,
+    sequences: Vec<Id>,
+    ended: BTreeMap<Id, Completion>,
 }
 
 impl Session for Running {
-    fn submit(&mut self, prepared: Prepared) -> Result<Id, model::Error> {
-        let id = self.engine.submit(self.extractor.job(&prepared))?;
-        self.questions.insert(id, prepared);
-        Ok(id)
+    fn submit(&mut self, task: Task) -> Result<Id, model::Error> {
+        let jobs = match &task {
+            Task::Question(prepared) => self.extractor.jobs(prepared),
+            Task::Chat(chat) => vec![chat.job(self.extractor.checkpoint())],
+        };
+        let mut sequences = vec![];
+        for job in jobs {
+            match self.engine.submit(job) {
+                Ok(id) => sequences.push(id),
+                Err(error) => {
+                    for id in sequences {
+                        self.engine.cancel(id);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        let first = sequences[0];
+        self.owners.extend(sequences.iter().map(|&id| (id, first)));
+        let ended = BTreeMap::new();
+        self.underway.insert(
+            first,
+            Underway {
+                task,
+                sequences,
+                ended,
+            },
+        );
+        Ok(first)
     }
 
     fn cancel(&mut self, id: Id) {
-        self.engine.cancel(id);
-        self.questions.remove(&id);
+        for sequence in self.underway.remove(&id).map_or(vec![], |it| it.sequences) {
+            self.engine.cancel(sequence);
+            self.owners.remove(&sequence);
+        }
     }
 
-    fn step(&mut self) -> Vec<(Id, Result<Answer, model::Error>)> {
-        let ended = self.engine.step().into_iter();
-        let answer = |(id, completion)| {
-            let prepared = self.questions.remove(&id);
-            let prepared = prepared.expect("every sequence is a question");
-            (id, self.extractor.answer(&prepared, &completion))
-        };
-        ended.map(answer).collect()
+    fn step(&mut self) -> Vec<(Id, Result<Written, model::Error>)> {
+        let mut done = vec![];
+        for (id, completion) in self.engine.step() {
+            let owner = self.owners.remove(&id).expect("every sequence has a task");
+            let task = self.underway.get_mut(&owner).expect("it has not ended");
+            task.ended.insert(id, completion);
+            if task.ended.len() == task.sequences.len() {
+                let task = self.underway.remove(&owner).expect("just seen");
+                done.push((owner, self.write(task)));
+            }
+        }
+        done
     }
 
-    fn written(&self, id: Id) -> String {
-        let ids = self.engine.generated(id).unwrap_or_default();
-        self.extractor.checkpoint().tokenizer.decode(ids, false)
+    fn written(&self, id: Id) -> &[u32] {
+        self.engine.generated(id).unwrap_or_default()
+    }
+
+    fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+}
+
+impl Running {
+    fn write(&self, task: Underway) -> Result<Written, model::Error> {
+        let mut completions: Vec<Completion> = task.ended.into_values().collect();
+        match task.task {
+            Task::Question(prepared) => {
+                let answer = self.extractor.answer(&prepared, &completions)?;
+                Ok(Written::Answer(Box::new(answer)))
+            }
+            Task::Chat(_) => Ok(Written::Turn(Box::new(completions.remove(0)))),
+        }
     }
 }

@@ -51,8 +51,8 @@ pub enum FieldError {
         /// How many may be.
         limit: usize,
     },
-    /// More entries than allowed.
-    #[error("{field} has {got} entries, the limit is {limit}")]
+    /// More of something than allowed.
+    #[error("{field}: {got} are too many, the limit is {limit}")]
     TooMany {
         /// Its name.
         field: &'static str,

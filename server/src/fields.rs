@@ -6,14 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::Terms;
 use proto::{BoxFormatName, Enforce, Ontology};
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use vision::{BoxFormat, Photo};
+use vision::BoxFormat;
 
 pub use crate::field_error::FieldError;
+use crate::prepare::Photo;
 
 /// The fields a request may have, in the order of the documentation.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "image",
     "bbox",
     "box_format",
@@ -22,10 +22,14 @@ pub const NAMES: [&str; 11] = [
     "enforce",
     "scores",
     "abstain_below",
+    "samples",
     "ontology",
     "stream",
     "stream_tokens",
 ];
+
+/// Answers that may be drawn at random for a question: each is a sequence of its own.
+pub const MAX_SAMPLES: usize = 16;
 
 /// An ontology may have as many labels: every one is in the prompt.
 pub const MAX_LABELS: usize = 100;
@@ -73,6 +77,8 @@ pub struct Wishes {
     pub scores: bool,
     /// A less probable label is withheld.
     pub abstain_below: Option<f64>,
+    /// Answers drawn at random.
+    pub samples: usize,
     /// The relations to choose from.
     pub ontology: Option<Arc<Ontology>>,
     /// The answer comes in events.
@@ -87,6 +93,7 @@ impl Wishes {
         Terms {
             enforce: self.enforce,
             scored: self.scores || self.abstain_below.is_some(),
+            samples: self.samples,
             ontology: self.ontology.clone(),
         }
     }
@@ -102,6 +109,13 @@ impl Wishes {
             let reason = format!("{least} is no probability: it has to be from 0 to 1");
             return Err(FieldError::invalid("abstain_below", reason));
         }
+        if self.samples > MAX_SAMPLES {
+            return Err(FieldError::TooMany {
+                field: "samples",
+                got: self.samples,
+                limit: MAX_SAMPLES,
+            });
+        }
         if self.stream_tokens && !self.stream {
             return Err(FieldError::invalid("stream_tokens", "needs stream as well"));
         }
@@ -114,33 +128,43 @@ impl Wishes {
 
 /// Checks sizes before meaning, so that nothing large is worked on.
 fn check_ontology(ontology: &Ontology) -> Result<(), FieldError> {
-    let field = "ontology";
-    for (got, limit) in [
-        (ontology.labels.len(), MAX_LABELS),
-        (ontology.types.len(), MAX_TYPES),
-    ] {
+    let wrong = |reason: String| Err(FieldError::invalid("ontology", reason));
+    let counts = [
+        ("labels", ontology.labels.len(), MAX_LABELS),
+        ("types", ontology.types.len(), MAX_TYPES),
+    ];
+    for (what, got, limit) in counts {
         if got > limit {
-            return Err(FieldError::TooMany { field, got, limit });
+            return wrong(format!("there are {got} {what}, the limit is {limit}"));
         }
     }
-    let labels = || ontology.labels.iter();
-    let types = || ontology.types.iter();
-    let names = labels().map(|label| &label.name);
-    let names = names.chain(types().map(|kind| &kind.name));
-    let names = names
-        .chain([&ontology.name])
-        .map(|name| (name.chars().count(), NAME_CHARS));
-    let texts = labels().map(|label| &label.definition);
-    let texts = texts.chain(types().map(|kind| &kind.description));
-    let texts = texts.map(|text| (text.chars().count(), DEFINITION_CHARS));
-    let all = labels().map(|label| label.name.chars().count()).sum();
-    for (got, limit) in names.chain(texts).chain([(all, LABEL_CHARS)]) {
-        if got > limit {
-            return Err(FieldError::TooLong { field, got, limit });
+    let labels = ontology.labels.iter();
+    let labels = labels.map(|label| (&label.name, &label.definition));
+    let types = ontology.types.iter();
+    let types = types.map(|kind| (&kind.name, &kind.description));
+    for (name, text) in labels
+        .chain(types)
+        .chain([(&ontology.name, &ontology.name)])
+    {
+        for (what, text, limit) in [("name", name, NAME_CHARS), ("text", text, DEFINITION_CHARS)] {
+            let got = text.chars().count();
+            if got > limit {
+                let name: String = name.chars().take(NAME_CHARS).collect();
+                return wrong(format!(
+                    "the {what} of {name:?} has {got} characters, the limit is {limit}"
+                ));
+            }
         }
     }
-    let meant = ontology.validate();
-    meant.map_err(|error| FieldError::invalid(field, error.to_string()))
+    let got: usize = ontology.labels.iter().map(|label| label.name.len()).sum();
+    if got > LABEL_CHARS {
+        return wrong(format!(
+            "the labels have {got} characters together, the limit is {LABEL_CHARS}"
+        ));
+    }
+    ontology
+        .validate()
+        .or_else(|error| wrong(error.to_string()))
 }
 
 /// How long texts may be, in characters.
@@ -187,14 +211,6 @@ pub fn image_from_text(text: &str) -> Result<Vec<u8>, FieldError> {
     STANDARD
         .decode(encoded)
         .map_err(|error| invalid(format!("not base64 (standard alphabet, padded): {error}")))
-}
-
-/// Reads a field of a form that JSON would write without quotes, such as `true` or `0.5`.
-///
-/// # Errors
-/// When it is of another type.
-pub fn from_text<T: DeserializeOwned>(field: &'static str, text: &str) -> Result<T, FieldError> {
-    serde_json::from_str(text).map_err(|error| FieldError::invalid(field, error.to_string()))
 }
 
 /// The box format behind a name on the wire.

@@ -11,6 +11,7 @@ pub mod error;
 mod field_error;
 pub mod fields;
 mod http;
+mod metrics;
 mod mini;
 mod pool;
 mod prepare;

@@ -4,10 +4,19 @@
 
 use std::sync::Arc;
 
-use model::{Question, Terms};
-use vision::{Limits, Photo, Processor, Region};
+use model::{Question, Scene, Terms};
+use vision::{Limits, Processor, Region};
 
 use crate::fields::{Asked, FieldError, Image};
+
+/// A decoded image file.
+#[derive(Debug)]
+pub struct Photo {
+    /// The upright photo.
+    pub scene: Scene,
+    /// The file's format.
+    pub format: &'static str,
+}
 
 /// A question with its pixels.
 pub struct Pixels {
@@ -29,7 +38,7 @@ impl Pixels {
     /// What the model is asked.
     pub fn question(&self) -> Question<'_> {
         Question {
-            image: &self.photo.pixels,
+            scene: &self.photo.scene,
             region: self.region.pixels,
             text: &self.text,
             entity: &self.entity,
@@ -55,7 +64,7 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         Image::File(file) => Arc::new(read_photo(&file, limits)?),
         Image::Photo(photo) => photo,
     };
-    let (width, height) = photo.pixels.dimensions();
+    let (width, height) = photo.scene.pixels.dimensions();
     let region = vision::region(bbox, format, width, height)?;
     let token = u64::from(processor.patch_size * processor.merge_size).pow(2);
     let tokens = |field, width, height| match processor.smart_resize(width, height) {
@@ -79,8 +88,12 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
 /// # Errors
 /// When it is unusable.
 pub fn read_photo(file: &[u8], limits: &Limits) -> Result<Photo, FieldError> {
-    vision::decode(file, limits).map_err(|source| FieldError::Image {
+    let photo = vision::decode(file, limits).map_err(|source| FieldError::Image {
         field: "image",
         source,
+    })?;
+    Ok(Photo {
+        scene: Scene::new(photo.pixels),
+        format: photo.format,
     })
 }

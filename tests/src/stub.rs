@@ -5,12 +5,14 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
 use model::checkpoint::Prompt;
-use model::engine::{Id, Picture};
+use model::engine::{Id, Picture, Stats};
 use model::extract::{Prepared, Timings, Usage};
+use model::guide::{Lexicon, Script};
 use model::text::Positions;
-use model::{Answer, Error, FinishReason, Info, Question};
+use model::tokenizer::Tokenizer;
+use model::{Answer, Error, Files, FinishReason, Info, Question};
 use proto::{Ontology, Template};
-use server::engine::{Extract, Session};
+use server::engine::{Extract, Session, Task, Written};
 use vision::{Processor, crop};
 
 /// What the stub does with a question.
@@ -32,7 +34,8 @@ pub struct Stub {
     manner: Manner,
     info: Info,
     processor: Processor,
-    ontology: Mutex<Arc<Ontology>>,
+    tokenizer: Tokenizer,
+    script: Mutex<Arc<Script>>,
 }
 
 impl Stub {
@@ -41,6 +44,9 @@ impl Stub {
     /// # Panics
     /// Never: the configuration is fixed.
     pub fn new(manner: Manner) -> Self {
+        let mini = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini");
+        let tokenizer = Tokenizer::open(&Files::Dir(mini.into())).expect("the mini's tokenizer");
+        let script = compile(&tokenizer, Arc::new(Ontology::more().clone()));
         let config = serde_json::json!({"min_pixels": 3136, "max_pixels": 200_704});
         Self {
             manner,
@@ -51,9 +57,15 @@ impl Stub {
                 template: Template::default(),
             },
             processor: Processor::from_json(&config).expect("a valid configuration"),
-            ontology: Mutex::new(Arc::new(Ontology::more().clone())),
+            script: Mutex::new(script),
+            tokenizer,
         }
     }
+}
+
+fn compile(tokenizer: &Tokenizer, ontology: Arc<Ontology>) -> Arc<Script> {
+    let lexicon = Arc::new(Lexicon::new(tokenizer, 0, &[])); // nothing is generated
+    Arc::new(Script::new(tokenizer, lexicon, ontology))
 }
 
 fn answer(prepared: &Prepared) -> Result<Answer, Error> {
@@ -68,9 +80,10 @@ fn answer(prepared: &Prepared) -> Result<Answer, Error> {
     ];
     let raw = proto::render(&texts, "/per/misc/present_in").expect("a valid answer");
     let [photo, object] = &prepared.pictures;
-    let labels = prepared.ontology.labels.len();
+    let ontology = prepared.script.ontology();
+    let labels = ontology.labels.len();
     Ok(Answer {
-        trace: proto::parse(&prepared.ontology, &raw)?,
+        trace: proto::parse(ontology, &raw)?,
         raw,
         image_grid: photo.patches.grid,
         crop_grid: object.patches.grid,
@@ -83,8 +96,9 @@ fn answer(prepared: &Prepared) -> Result<Answer, Error> {
         },
         timings: Timings::default(),
         finish_reason: FinishReason::Stop,
-        ontology: Arc::clone(&prepared.ontology),
+        script: Arc::clone(&prepared.script),
         scores: prepared.scored.then(|| vec![1.0 / labels as f64; labels]),
+        samples: vec!["none".to_owned(); prepared.samples],
     })
 }
 
@@ -136,11 +150,11 @@ impl Session for Queue {
 
 impl Extract for Stub {
     fn prepare(&self, question: &Question<'_>) -> Result<Prepared, Error> {
-        let patches = [
-            self.processor.patches(question.image)?,
-            self.processor
-                .patches(&crop(question.image, &question.region))?,
-        ];
+        let scene = question.scene;
+        let object = self
+            .processor
+            .patches(&crop(&scene.pixels, &question.region))?;
+        let pictures = [scene.picture(&self.processor)?, Picture::new(object)];
         Ok(Prepared {
             prompt: Prompt {
                 ids: vec![],
@@ -150,13 +164,12 @@ impl Extract for Stub {
                 },
                 image_tokens: 0,
             },
-            pictures: patches.map(Picture::new),
+            pictures,
             took: std::time::Duration::ZERO,
-            ontology: question
-                .terms
-                .ontology
-                .clone()
-                .unwrap_or_else(|| self.ontology()),
+            script: match &question.terms.ontology {
+                Some(ontology) => compile(&self.tokenizer, Arc::clone(ontology)),
+                None => self.script(),
+            },
             enforce: question.terms.enforce,
             scored: question.terms.scored,
         })
@@ -174,12 +187,13 @@ impl Extract for Stub {
         &self.info
     }
 
-    fn ontology(&self) -> Arc<Ontology> {
-        Arc::clone(&self.ontology.lock().expect("no panic holds it"))
+    fn script(&self) -> Arc<Script> {
+        Arc::clone(&self.script.lock().expect("no panic holds it"))
     }
 
     fn set_ontology(&self, ontology: Ontology) {
-        *self.ontology.lock().expect("no panic holds it") = Arc::new(ontology);
+        let script = compile(&self.tokenizer, Arc::new(ontology));
+        *self.script.lock().expect("no panic holds it") = script;
     }
 
     fn processor(&self) -> &Processor {

@@ -1,8 +1,9 @@
 //! The TOML file of a training run, as typed and checked. Paths are relative to where the command is run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use proto::Template;
+use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -46,6 +47,9 @@ pub struct DataConfig {
     /// The share of every relation's records that is used (the paper's cold start: 0.25).
     #[serde(default = "one")]
     pub fraction: f64,
+    /// Of these relations another share: rare ones can be shown more often than they occur.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fractions: BTreeMap<String, f64>,
 }
 
 /// The recipe; names are those of Hugging Face's trainer where it has them.
@@ -161,6 +165,14 @@ impl SftConfig {
                 "data.fraction must be above 0 and at most 1",
             ),
             (
+                config
+                    .data
+                    .fractions
+                    .values()
+                    .all(|it| *it > 0.0 && *it <= 1.0),
+                "data.fractions must be above 0 and at most 1",
+            ),
+            (
                 training.num_train_epochs > 0.0,
                 "training.num_train_epochs must be above 0",
             ),
@@ -212,7 +224,27 @@ impl SftConfig {
                 return Err(fault(reason.into()));
             }
         }
+        let ontology = config.ontology()?;
+        let mut named = config.data.fractions.keys();
+        if let Some(unknown) = named.find(|name| ontology.find(name).is_none()) {
+            return Err(fault(format!("data.fractions: no relation {unknown}")));
+        }
         Ok(config)
+    }
+
+    /// The relations.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no ontology.
+    pub fn ontology(&self) -> Result<Ontology, Error> {
+        let Some(path) = &self.data.ontology else {
+            return Ok(Ontology::more().clone());
+        };
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Ontology::from_json(&text).map_err(|error| Error::Config {
+            path: path.clone(),
+            reason: error.to_string(),
+        })
     }
 
     /// Records an optimizer step sees.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use model::{Extractor, Question, Terms};
+use model::{Extractor, Question, Scene, Terms};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -78,14 +78,6 @@ pub struct Answered {
     pub raw: String,
 }
 
-impl Answered {
-    /// The place of the right label in the ontology.
-    pub fn right(&self, ontology: &proto::Ontology) -> Option<usize> {
-        let mut labels = ontology.labels.iter();
-        labels.position(|label| label.name == self.record.relation)
-    }
-}
-
 /// Answers the records of `options` and scores the answers.
 ///
 /// # Errors
@@ -110,31 +102,31 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
         types: 0,
     };
     for batch in records.chunks(options.batch_size.max(1)) {
-        let mut photos: HashMap<&str, RgbImage> = HashMap::new();
+        let mut photos: HashMap<&str, Scene> = HashMap::new();
         for record in batch {
             if !photos.contains_key(record.img_id.as_str()) {
                 photos.insert(
                     &record.img_id,
-                    photo(&options.images, record, options.blank_images)?,
+                    Scene::new(photo(&options.images, record, options.blank_images)?),
                 );
             }
         }
         let entities: Vec<String> = batch.iter().map(|record| record.h.name.join(" ")).collect();
         let mut questions = Vec::with_capacity(batch.len());
         for (record, entity) in batch.iter().zip(&entities) {
-            let image = &photos[record.img_id.as_str()];
+            let scene = &photos[record.img_id.as_str()];
             let bbox = region(
                 record.t.pos,
                 BoxFormat::Cxcywh,
-                image.width(),
-                image.height(),
+                scene.pixels.width(),
+                scene.pixels.height(),
             );
             let fault = |error: vision::BoxError| Error::Record {
                 image: record.img_id.clone(),
                 reason: error.to_string(),
             };
             questions.push(Question {
-                image,
+                scene,
                 region: bbox.map_err(fault)?.pixels,
                 text: &record.text,
                 entity,
@@ -168,7 +160,7 @@ impl Tally {
     ) -> Result<(), Error> {
         let (said, raw, probabilities) = match answer {
             Ok(answer) => {
-                let ontology = &answer.ontology;
+                let ontology = answer.script.ontology();
                 self.valid += usize::from(proto::is_valid(ontology, &answer.raw));
                 self.consistent += usize::from(answer.trace.consistent(ontology));
                 self.types += usize::from(types_agree(ontology, &answer.trace));
@@ -205,13 +197,13 @@ impl Tally {
         };
         let mut reliability = Reliability::default();
         for answer in &self.answers {
-            let place = |name: &str| ontology.labels.iter().position(|it| it.name == name);
-            let said = answer.said.as_deref().and_then(place);
-            if let (Some(said), Some(right)) = (said, answer.right(ontology))
-                && !answer.probabilities.is_empty()
-            {
-                reliability.count(&answer.probabilities, said, right);
-            }
+            let Some(said) = &answer.said else { continue };
+            let place = |name: &str| {
+                let place = ontology.position(name);
+                place.expect("what was counted is of the ontology")
+            };
+            let right = place(&answer.record.relation);
+            reliability.count(&answer.probabilities, place(said), right);
         }
         let lengths: Vec<usize> = self
             .answers

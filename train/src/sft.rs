@@ -44,10 +44,11 @@ pub struct Summary {
 pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let begin = Instant::now();
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
-    let ontology = read_ontology(config)?;
+    let ontology = config.ontology()?;
     let records = stratified(
         read_records(&config.data.train)?,
         config.data.fraction,
+        &config.data.fractions,
         config.training.seed,
     );
     let base = base_checkpoint(config, &ontology, &records)?;
@@ -163,17 +164,6 @@ fn groups(records: &[Record], by_photo: bool) -> Vec<Vec<usize>> {
 }
 
 /// The relations of the run.
-fn read_ontology(config: &SftConfig) -> Result<Ontology, Error> {
-    let Some(path) = &config.data.ontology else {
-        return Ok(Ontology::more().clone());
-    };
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    Ontology::from_json(&text).map_err(|error| Error::Config {
-        path: path.clone(),
-        reason: error.to_string(),
-    })
-}
-
 /// The checkpoint the run starts from: the one named, or one made from nothing inside the run directory.
 fn base_checkpoint(
     config: &SftConfig,

@@ -17,7 +17,7 @@ pub struct Choices {
     parents: Vec<Option<usize>>,
     /// How many tokens come before it.
     depths: Vec<u32>,
-    /// For every choice its tokens, each with the row whose scores say how probable it is; none for the first.
+    /// For every string its tokens, each with the row whose scores say how probable it is; none for the first.
     paths: Vec<Vec<(Option<usize>, u32)>>,
 }
 
@@ -53,7 +53,12 @@ impl Choices {
         tree
     }
 
-    /// The log-probability of every choice behind what `cache` holds; the cache is left as it was. `place` is the position of the
+    /// How many rows the tree takes.
+    pub fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The log-probability of every string behind what `cache` holds; the cache is left as it was. `place` is the position of the
     /// first token, `logits` are the scores of the tokens there.
     pub fn score(&self, network: &Qwen, cache: &mut Cache, place: u32, logits: &[f32]) -> Vec<f32> {
         let rows = if self.ids.is_empty() {

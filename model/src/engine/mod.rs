@@ -20,6 +20,7 @@ use burn::tensor::{DType, Tensor};
 use ::vision::Patches;
 
 use self::bounded::Bounded;
+pub use self::choices::Choices;
 use self::prefix::Prefixes;
 use self::schedule::Schedule;
 pub use self::schedule::{Id, Limits, TooLong};
@@ -67,8 +68,10 @@ pub struct Job {
     pub sampling: Sampling,
     /// At most this many tokens are generated, forced ones included.
     pub max_new_tokens: usize,
-    /// Room for the tokens of the guide's choices, if they are to be scored; 0 scores none.
-    pub scored_tokens: usize,
+    /// For so many of the most probable tokens at every place their log-probabilities are kept.
+    pub top_logprobs: usize,
+    /// Strings to be scored where the guide comes to choose among them.
+    pub scored: Option<Arc<Choices>>,
     /// What may follow.
     pub guide: Box<dyn Guide + Send>,
 }
@@ -76,7 +79,8 @@ pub struct Job {
 impl Job {
     /// Tokens it may come to hold.
     fn capacity(&self) -> usize {
-        self.prompt.ids.len() + self.max_new_tokens + self.scored_tokens
+        let scored = self.scored.as_ref().map_or(0, |choices| choices.rows());
+        self.prompt.ids.len() + self.max_new_tokens + scored
     }
 }
 
@@ -258,6 +262,7 @@ impl Engine {
             for index in prompt.max(held - count + 1)..(held + 1).min(sequence.ids.len()) {
                 let row = logits.next().expect("a row for every wanted place");
                 sequence.logprobs[index - prompt] = log_probability(row, sequence.ids[index]);
+                sequence.note_top(index - prompt, row);
             }
             if !done {
                 continue;

@@ -7,10 +7,9 @@ use blake3::Hash;
 use burn::tensor::Tensor;
 
 use super::Job;
-use super::choices::Choices;
 use crate::checkpoint::Checkpoint;
 use crate::generate::{Completion, FinishReason, Next, Timings};
-use crate::sampling::{Sampler, log_probability};
+use crate::sampling::{Sampler, log_probability, top_log_probabilities};
 use crate::text::Cache;
 
 /// A sequence under way.
@@ -26,7 +25,9 @@ pub struct Sequence {
     /// Prompt and generated ids.
     pub ids: Vec<u32>,
     pub logprobs: Vec<f32>,
-    /// Of the guide's choices, once they were scored.
+    /// As many of the most probable tokens at every place as the job wants.
+    pub tops: Vec<Vec<(u32, f32)>>,
+    /// Of the job's choices, once they were scored.
     pub scores: Option<Vec<f32>>,
     pub forced: usize,
     pub reused: usize,
@@ -53,6 +54,7 @@ impl Sequence {
             rows: VecDeque::new(),
             ids: job.prompt.ids.clone(),
             logprobs: vec![],
+            tops: vec![],
             scores: None,
             forced: 0,
             reused: 0,
@@ -94,6 +96,7 @@ impl Sequence {
         let ids = &ids[..ids.len().min(room)];
         self.ids.extend(ids);
         self.logprobs.extend(ids.iter().map(|_| f32::NAN));
+        self.tops.resize(self.logprobs.len(), vec![]);
         self.forced += ids.len();
     }
 
@@ -130,7 +133,9 @@ impl Sequence {
         Completion {
             token_ids: self.ids[self.prompt_len()..].to_vec(),
             logprobs: self.logprobs,
+            tops: self.tops,
             scores: self.scores,
+            prompt_tokens: self.job.prompt.ids.len(),
             forced: self.forced,
             reused: self.reused,
             finish_reason,
@@ -143,16 +148,20 @@ impl Sequence {
         }
     }
 
-    /// Scores the choices of the guide, if the job wants that and one begins here. `logits` are those behind the last token.
+    /// Scores the job's choices, if it has some and the guide chooses here. `logits` are those behind the last token.
     pub fn score(&mut self, checkpoint: &Checkpoint, logits: &[f32]) {
-        if self.job.scored_tokens == 0 {
-            return;
-        }
-        if let Some(choices) = self.job.guide.choices() {
-            let choices = Choices::new(choices);
+        let scored = self.job.scored.clone();
+        if let Some(choices) = scored.filter(|_| self.job.guide.chooses()) {
             let place = self.axes(self.ids.len());
             let cache = self.cache.as_mut().expect("it was fed");
             self.scores = Some(choices.score(&checkpoint.network, cache, place[0], logits));
+        }
+    }
+
+    /// Keeps the most probable tokens at a place of the answer, if the job wants some.
+    pub fn note_top(&mut self, place: usize, logits: &[f32]) {
+        if self.job.top_logprobs > 0 {
+            self.tops[place] = top_log_probabilities(logits, self.job.top_logprobs);
         }
     }
 
@@ -166,6 +175,8 @@ impl Sequence {
         if !matches!(next, Next::Instead(_)) {
             self.ids.push(id);
             self.logprobs.push(log_probability(logits, id));
+            self.tops.push(vec![]);
+            self.note_top(self.tops.len() - 1, logits);
         }
         match next {
             Next::Continue(forced) | Next::Instead(forced) => {

@@ -51,13 +51,10 @@ pub struct SftArgs {
     pub device: DeviceName,
 }
 
-/// `more-r1 calibrate`.
+/// Facts to answer.
 #[derive(Debug, Clone, Args)]
-pub struct CalibrateArgs {
-    /// The model.
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Facts in MORE's format that the model was not trained on, one a line.
+pub struct RecordArgs {
+    /// Facts in MORE's format, one a line; to calibrate by, such that the model was not trained on.
     #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
     pub data: PathBuf,
     /// The folder of their images.
@@ -71,24 +68,26 @@ pub struct CalibrateArgs {
     pub batch_size: usize,
 }
 
+/// `more-r1 calibrate`.
+#[derive(Debug, Clone, Args)]
+pub struct CalibrateArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The facts.
+    #[command(flatten)]
+    pub records: RecordArgs,
+}
+
 /// `more-r1 eval`.
 #[derive(Debug, Clone, Args)]
 pub struct EvalArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Facts in MORE's format, one a line.
-    #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
-    pub data: PathBuf,
-    /// The folder of their images.
-    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: PathBuf,
-    /// Only so many facts, from the front.
-    #[arg(long, env = "MORE_R1_LIMIT", value_name = "N")]
-    pub limit: Option<usize>,
-    /// Facts answered together; more are faster and take more memory.
-    #[arg(long, env = "MORE_R1_BATCH_SIZE", default_value_t = 8, value_name = "N", value_parser = at_least_one)]
-    pub batch_size: usize,
+    /// The facts.
+    #[command(flatten)]
+    pub records: RecordArgs,
     /// Show grey images instead: what do the texts give away?
     #[arg(long, env = "MORE_R1_BLANK_IMAGES")]
     pub blank_images: bool,

@@ -14,7 +14,9 @@ mod learn;
 mod look;
 mod serve;
 
-pub use learn::{CalibrateArgs, DataCommand, EvalArgs, SftArgs, SynthArgs, TrainCommand};
+pub use learn::{
+    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs, TrainCommand,
+};
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;
 
@@ -132,64 +134,32 @@ pub const TEXT_CHARS: usize = 2000;
 /// The longest names of the MORE data set stay below a hundred.
 pub const ENTITY_CHARS: usize = 200;
 
-/// `more-r1 extract`.
+/// `more-r1 extract`: one question, or a file of them.
 #[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("asked").required(true).args(["image", "input"]))]
 pub struct ExtractArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The photo.
-    #[arg(
-        long,
-        env = "MORE_R1_IMAGE",
-        value_name = "FILE",
-        required_unless_present = "input",
-        conflicts_with = "input"
-    )]
-    pub image: Option<PathBuf>,
-    /// The object's box in the upright photo: four numbers between commas.
-    #[arg(long, env = "MORE_R1_BBOX", value_name = "A,B,C,D", allow_hyphen_values = true, value_parser = bbox,
-        required_unless_present = "input", conflicts_with = "input")]
-    pub bbox: Option<[f64; 4]>,
+    /// One question.
+    #[command(flatten)]
+    pub question: Option<QuestionArgs>,
     /// What the numbers of the box are: xyxy and xywh in pixels, cxcywh in parts of one, percent (x, y, w, h).
     #[arg(long, env = "MORE_R1_BOX_FORMAT", default_value_t = BoxFormat::Xyxy, value_name = "NAME")]
     pub box_format: BoxFormat,
-    /// The headline.
-    #[arg(
-        long,
-        env = "MORE_R1_TEXT",
-        required_unless_present = "input",
-        conflicts_with = "input"
-    )]
-    pub text: Option<String>,
-    /// The entity; it has to occur in the text.
-    #[arg(
-        long,
-        env = "MORE_R1_ENTITY",
-        required_unless_present = "input",
-        conflicts_with = "input"
-    )]
-    pub entity: Option<String>,
-    /// Many questions instead, one JSON object a line: image (a path), bbox, text, entity; `box_format` and id if wanted.
-    #[arg(long, env = "MORE_R1_INPUT", value_name = "FILE", requires = "output")]
-    pub input: Option<PathBuf>,
-    /// Where their answers go, one JSON object a line; complete when the file is there.
-    #[arg(long, env = "MORE_R1_OUTPUT", value_name = "FILE", requires = "input")]
-    pub output: Option<PathBuf>,
-    /// The folder that the paths in `--input` start from; without it that of the input.
-    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR", requires = "input")]
-    pub images: Option<PathBuf>,
-    /// Go on with a run that was interrupted: answers that are there are kept.
-    #[arg(long, env = "MORE_R1_RESUME", requires = "input")]
-    pub resume: bool,
-    /// Only the i-th of n shares of the input, such as 2/4: one for each machine.
-    #[arg(long, env = "MORE_R1_SHARD", value_name = "I/N", default_value = "1/1", value_parser = shard)]
-    pub shard: (usize, usize),
+    /// Many questions.
+    #[command(flatten)]
+    pub corpus: Option<CorpusArgs>,
     /// Questions of `--input` answered together; more are faster and take more memory.
     #[arg(long, env = "MORE_R1_BATCH_SIZE", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
     pub batch_size: usize,
     /// What becomes of a label that the types stated in step 4 exclude: report (it is given) or strict (it cannot be).
-    #[arg(long, env = "MORE_R1_ENFORCE", default_value = "report", value_name = "NAME", value_parser = enforce)]
+    #[arg(
+        long,
+        env = "MORE_R1_ENFORCE",
+        default_value = "report",
+        value_name = "NAME"
+    )]
     pub enforce: Enforce,
     /// Also give the probability of every label.
     #[arg(long, env = "MORE_R1_SCORES")]
@@ -197,6 +167,47 @@ pub struct ExtractArgs {
     /// Answer none instead of a label that is less probable than this, 0 to 1.
     #[arg(long, env = "MORE_R1_ABSTAIN_BELOW", value_name = "P")]
     pub abstain_below: Option<f64>,
+    /// So many further answers are drawn at random to tell how far they agree, 16 at most; each takes the time of an answer.
+    #[arg(long, env = "MORE_R1_SAMPLES", default_value_t = 0, value_name = "N")]
+    pub samples: usize,
+}
+
+/// One question.
+#[derive(Debug, Clone, Args)]
+#[group(conflicts_with = "CorpusArgs")]
+pub struct QuestionArgs {
+    /// The photo.
+    #[arg(long, env = "MORE_R1_IMAGE", value_name = "FILE")]
+    pub image: PathBuf,
+    /// The object's box in the upright photo: four numbers between commas.
+    #[arg(long, env = "MORE_R1_BBOX", value_name = "A,B,C,D", allow_hyphen_values = true, value_parser = bbox)]
+    pub bbox: [f64; 4],
+    /// The headline.
+    #[arg(long, env = "MORE_R1_TEXT")]
+    pub text: String,
+    /// The entity; it has to occur in the text.
+    #[arg(long, env = "MORE_R1_ENTITY")]
+    pub entity: String,
+}
+
+/// A file of questions.
+#[derive(Debug, Clone, Args)]
+pub struct CorpusArgs {
+    /// Many questions instead, one JSON object a line: image (a path), bbox, text, entity; `box_format` and id if wanted.
+    #[arg(long, env = "MORE_R1_INPUT", value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where their answers go, one JSON object a line; complete when the file is there.
+    #[arg(long, env = "MORE_R1_OUTPUT", value_name = "FILE")]
+    pub output: PathBuf,
+    /// The folder that the paths in `--input` start from; without it that of the input.
+    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Go on with a run that was interrupted: answers that are there are kept.
+    #[arg(long, env = "MORE_R1_RESUME")]
+    pub resume: bool,
+    /// Only the i-th of n shares of the input, such as 2/4: one for each machine.
+    #[arg(long, env = "MORE_R1_SHARD", value_name = "I/N", value_parser = shard)]
+    pub shard: Option<(usize, usize)>,
 }
 
 /// `more-r1 health`.
@@ -214,10 +225,6 @@ pub struct HealthArgs {
 
 fn bbox(text: &str) -> Result<[f64; 4], String> {
     bbox_from_text(text).map_err(|error| error.to_string())
-}
-
-fn enforce(name: &str) -> Result<Enforce, String> {
-    crate::fields::from_text("enforce", &format!("{name:?}")).map_err(|error| error.to_string())
 }
 
 fn shard(text: &str) -> Result<(usize, usize), String> {

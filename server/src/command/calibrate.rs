@@ -3,10 +3,10 @@
 use model::Calibration;
 use model::calibration::FILE;
 use serde::Serialize;
-use train::eval::{EvalOptions, run as evaluate};
+use train::eval::run as evaluate;
 
 use crate::args::CalibrateArgs;
-use crate::command::{Failure, print, read_file};
+use crate::command::{Failure, print};
 use crate::settings::{ModelSettings, UsageError};
 
 /// What is printed.
@@ -21,22 +21,14 @@ struct Report {
     file: String,
 }
 
-pub fn run(args: CalibrateArgs, json: bool) -> Result<(), Failure> {
+pub fn run(args: &CalibrateArgs, json: bool) -> Result<(), Failure> {
     let Some(dir) = args.model.model.clone() else {
         let reason = "calibrate writes beside the weights: give --model DIR";
         return Err(UsageError(reason.to_owned()).into());
     };
     let settings = ModelSettings::resolve(&args.model)?;
-    read_file("--data", &args.data)?;
+    let options = args.records.options()?;
     let extractor = settings.open()?.with_calibration(Calibration::default());
-    let options = EvalOptions {
-        data: args.data,
-        images: args.images,
-        limit: args.limit,
-        blank_images: false,
-        shuffle_text: false,
-        batch_size: args.batch_size,
-    };
     let result = evaluate(&extractor, &options)?;
     let ontology = extractor.ontology();
     // Logarithms of probabilities are scores again, up to a constant that does not count.
@@ -47,8 +39,11 @@ pub fn run(args: CalibrateArgs, json: bool) -> Result<(), Failure> {
     let answers: Vec<(Vec<f32>, usize)> = result
         .answers
         .iter()
-        .filter(|answer| !answer.probabilities.is_empty())
-        .filter_map(|answer| Some((scores(&answer.probabilities), answer.right(&ontology)?)))
+        .filter(|answer| answer.said.is_some())
+        .filter_map(|answer| {
+            let right = ontology.position(&answer.record.relation)?;
+            Some((scores(&answer.probabilities), right))
+        })
         .collect();
     let calibration = Calibration::fit(&answers).ok_or_else(|| {
         let got = answers.len();

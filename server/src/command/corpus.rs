@@ -15,29 +15,22 @@ use proto::{BoxFormatName, ExtractResponse, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use train::progress;
-use vision::{BoxFormat, Limits, Photo};
+use vision::{BoxFormat, Limits};
 
+use crate::args::CorpusArgs;
 use crate::command::{Failure, print};
 use crate::engine::panic_text;
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, Wishes, box_format};
 use crate::http::answer::{Seen, answer};
 use crate::http::json;
-use crate::prepare::{Pixels, prepare, read_photo};
+use crate::prepare::{Photo, Pixels, prepare, read_photo};
 use crate::settings::{ModelSettings, TEXT_LIMITS, UsageError};
 
 /// What to do with which file.
 pub struct Corpus {
-    /// Questions.
-    pub input: PathBuf,
-    /// Answers.
-    pub output: PathBuf,
-    /// Where the paths of the questions start.
-    pub images: PathBuf,
-    /// Keep what an interrupted run has answered.
-    pub resume: bool,
-    /// Which share of how many, from 1.
-    pub shard: (usize, usize),
+    /// The files.
+    pub files: CorpusArgs,
     /// Questions answered together.
     pub batch_size: usize,
     /// What the numbers of a box are where a row does not say.
@@ -107,12 +100,12 @@ impl Corpus {
     /// Files that cannot be read or written; never a bad row.
     pub fn run(&self, settings: &ModelSettings, json: bool) -> Result<(), Failure> {
         self.wishes.check()?;
-        if self.output.exists() {
-            let reason = format!("--output {}: is there already", self.output.display());
+        if self.files.output.exists() {
+            let reason = format!("--output {}: is there already", self.files.output.display());
             return Err(UsageError(reason).into());
         }
-        let part = self.output.with_added_extension("part");
-        if part.exists() && !self.resume {
+        let part = self.files.output.with_added_extension("part");
+        if part.exists() && !self.files.resume {
             let reason = format!(
                 "{} is there from an interrupted run: give --resume, or remove it",
                 part.display()
@@ -159,7 +152,8 @@ impl Corpus {
             write(self.answer(&extractor, &mut photos, batch))?;
         }
         bar.finish();
-        std::fs::rename(&part, &self.output).with_context(|| self.output.display().to_string())?;
+        std::fs::rename(&part, &self.files.output)
+            .with_context(|| self.files.output.display().to_string())?;
         let seconds = start.elapsed().as_secs_f64();
         report.samples_per_second = (report.answers + report.problems) as f64 / seconds;
         print(json, &report, |it| {
@@ -170,13 +164,19 @@ impl Corpus {
         })
     }
 
+    /// The folder that the rows' paths start from.
+    fn images(&self) -> &Path {
+        let beside = || self.files.input.parent().unwrap_or(Path::new(""));
+        self.files.images.as_deref().unwrap_or_else(beside)
+    }
+
     /// The rows of this share, blank ones left out.
     fn rows(&self) -> Result<Vec<(usize, String)>, Failure> {
         let wrong = |error: std::io::Error| {
-            Failure::Usage(format!("--input {}: {error}", self.input.display()))
+            Failure::Usage(format!("--input {}: {error}", self.files.input.display()))
         };
-        let file = BufReader::new(File::open(&self.input).map_err(wrong)?);
-        let (part, of) = self.shard;
+        let file = BufReader::new(File::open(&self.files.input).map_err(wrong)?);
+        let (part, of) = self.files.shard.unwrap_or((1, 1));
         let mut rows = vec![];
         for (row, line) in file.split(b'\n').enumerate() {
             // What is no text is a bad row, not a bad file.
@@ -242,7 +242,7 @@ impl Corpus {
         row: Row,
     ) -> Result<Pixels, ApiError> {
         let asked = Asked {
-            image: Image::Photo(photos.get(&self.images.join(&row.image))?),
+            image: Image::Photo(photos.get(&self.images().join(&row.image))?),
             bbox: row.bbox,
             format: row.box_format.map_or(self.format, box_format),
             text: row.text,

@@ -4,29 +4,19 @@ use std::fs;
 
 use train::eval::{EvalOptions, EvalReport, run as evaluate};
 
-use crate::args::EvalArgs;
+use crate::args::{EvalArgs, RecordArgs};
 use crate::command::report;
 use crate::command::{Failure, print, read_file};
 use crate::settings::ModelSettings;
 
 pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
     let settings = ModelSettings::resolve(&args.model)?;
-    read_file("--data", &args.data)?;
-    if !args.images.is_dir() {
-        return Err(Failure::Usage(format!(
-            "--images {}: no such folder",
-            args.images.display()
-        )));
-    }
-    let extractor = settings.open()?;
     let options = EvalOptions {
-        data: args.data,
-        images: args.images,
-        limit: args.limit,
         blank_images: args.blank_images,
         shuffle_text: args.shuffle_text,
-        batch_size: args.batch_size,
+        ..args.records.options()?
     };
+    let extractor = settings.open()?;
     let result = evaluate(&extractor, &options)?;
     if let Some(path) = args.report {
         let page = report::page(extractor.info(), &options.images, &result);
@@ -34,6 +24,30 @@ pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::Usage(format!("--report {}: {error}", path.display())))?;
     }
     print(json, &result, words)
+}
+
+impl RecordArgs {
+    /// These records as they are.
+    ///
+    /// # Errors
+    /// When they or their images are not there.
+    pub(super) fn options(&self) -> Result<EvalOptions, Failure> {
+        read_file("--data", &self.data)?;
+        if !self.images.is_dir() {
+            return Err(Failure::Usage(format!(
+                "--images {}: no such folder",
+                self.images.display()
+            )));
+        }
+        Ok(EvalOptions {
+            data: self.data.clone(),
+            images: self.images.clone(),
+            limit: self.limit,
+            blank_images: false,
+            shuffle_text: false,
+            batch_size: self.batch_size,
+        })
+    }
 }
 
 fn words(report: &EvalReport) -> String {

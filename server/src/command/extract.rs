@@ -1,6 +1,5 @@
 //! `more-r1 extract`: one question, one answer, without a service. Many of them are `corpus.rs`'s.
 
-use std::path::Path;
 use std::time::Instant;
 
 use proto::ExtractResponse;
@@ -20,34 +19,27 @@ pub fn run(args: ExtractArgs, json: bool) -> Result<(), Failure> {
         enforce: args.enforce,
         scores: args.scores,
         abstain_below: args.abstain_below,
+        samples: args.samples,
         ..Wishes::default()
     };
-    if let (Some(input), Some(output)) = (args.input, args.output) {
+    let Some(question) = args.question else {
+        let corpus = args
+            .corpus
+            .expect("the command line asks for one or the other");
         let corpus = Corpus {
-            images: args
-                .images
-                .unwrap_or_else(|| input.parent().unwrap_or(Path::new("")).to_owned()),
-            input,
-            output,
-            resume: args.resume,
-            shard: args.shard,
+            files: corpus,
             batch_size: args.batch_size,
             format: args.box_format,
             wishes,
         };
         return corpus.run(&settings, json);
-    }
-    let (Some(image), Some(bbox), Some(text), Some(entity)) =
-        (args.image, args.bbox, args.text, args.entity)
-    else {
-        unreachable!("the command line asks for all four unless there is --input");
     };
     let asked = Asked {
-        image: Image::File(read_file("--image", &image)?),
-        bbox,
+        image: Image::File(read_file("--image", &question.image)?),
+        bbox: question.bbox,
         format: args.box_format,
-        text,
-        entity,
+        text: question.text,
+        entity: question.entity,
         wishes,
     };
     let asked = asked.check(TEXT_LIMITS)?;

@@ -117,7 +117,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Eval(args) => eval::run(args, json),
-        Command::Calibrate(args) => calibrate::run(args, json),
+        Command::Calibrate(args) => calibrate::run(&args, json),
         Command::Health(args) => health::run(&args, json),
     }
 }

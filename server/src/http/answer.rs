@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use proto::{
-    CropReport, ExtractResponse, FinishReason, ImageReport, LabelScore, ModelReport, NONE,
-    Relation, Timings, TraceReport, Usage,
+    CropReport, ExtractResponse, FinishReason, ImageReport, LabelCount, LabelScore, ModelReport,
+    NONE, Relation, SamplesReport, Timings, TraceReport, Usage,
 };
 use vision::{Grid, Region};
 
@@ -26,7 +26,7 @@ impl Seen {
     /// Notes sizes, and the time since `start` that went into `preparing`.
     pub fn of(pixels: &Pixels, start: Instant, preparing: Duration) -> Self {
         Self {
-            size: pixels.photo.pixels.dimensions(),
+            size: pixels.photo.scene.pixels.dimensions(),
             format: pixels.photo.format,
             region: pixels.region,
             start,
@@ -45,7 +45,7 @@ pub fn answer(
 ) -> ExtractResponse {
     let (usage, times) = (answer.usage, answer.timings.engine);
     let info = model.info();
-    let ontology = answer.ontology.as_ref();
+    let ontology = answer.script.ontology();
     let ranked = ranked(answer);
     let abstained = abstain_below.map(|least| {
         let said = ranked.iter().find(|it| it.label == answer.trace.label);
@@ -83,7 +83,7 @@ pub fn answer(
             dtype: info.dtype.clone(),
             template: info.template,
             ontology: ontology.name.clone(),
-            ontology_hash: ontology.hash(),
+            ontology_hash: answer.script.hash().to_owned(),
         },
         usage: Usage {
             prompt_tokens: usage.prompt_tokens,
@@ -107,13 +107,32 @@ pub fn answer(
         },
         scores: scores.then_some(ranked),
         abstained,
+        samples: sampled(answer),
     }
+}
+
+/// How far the answers drawn at random agree with the best; nothing if there are none.
+fn sampled(answer: &Answer) -> Option<SamplesReport> {
+    let drawn = answer.samples.len();
+    let count = |label: &str| answer.samples.iter().filter(|it| *it == label).count();
+    let names = answer.script.ontology().labels.iter();
+    let counts = names.map(|label| LabelCount {
+        count: count(&label.name),
+        label: label.name.clone(),
+    });
+    let mut labels: Vec<LabelCount> = counts.filter(|it| it.count > 0).collect();
+    labels.sort_by_key(|it| std::cmp::Reverse(it.count)); // of equals the ontology's first
+    (drawn > 0).then(|| SamplesReport {
+        drawn,
+        agreement: count(&answer.trace.label) as f64 / drawn as f64,
+        labels,
+    })
 }
 
 /// Every label with its probability, the most probable first; nothing if they were not asked for.
 fn ranked(answer: &Answer) -> Vec<LabelScore> {
     let probabilities = answer.scores.iter().flatten();
-    let labels = answer.ontology.labels.iter().zip(probabilities);
+    let labels = answer.script.ontology().labels.iter().zip(probabilities);
     let mut ranked: Vec<LabelScore> = labels
         .map(|(label, &probability)| LabelScore {
             label: label.name.clone(),

@@ -122,6 +122,7 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                     enforce: request.enforce.unwrap_or_default(),
                     scores: request.scores.unwrap_or_default(),
                     abstain_below: request.abstain_below,
+                    samples: request.samples.unwrap_or_default(),
                     ontology: request.ontology.map(Arc::new),
                     ..Wishes::default()
                 },
@@ -137,6 +138,7 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                 ("enforce", request.enforce.is_some()),
                 ("scores", request.scores.is_some()),
                 ("abstain_below", request.abstain_below.is_some()),
+                ("samples", request.samples.is_some()),
                 ("ontology", request.ontology.is_some()),
             ] {
                 if given {
@@ -217,7 +219,7 @@ async fn one(
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
     let asked = asked.check(state.limits().text)?;
-    pose(state, engine, seat, start, asked)
+    pose(state, engine, seat, start, asked, None)
         .await?
         .answer()
         .await

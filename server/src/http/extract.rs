@@ -9,11 +9,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use proto::ExtractResponse;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use crate::app::AppState;
-use crate::engine::{Engine, EngineError, Extract, Reply, Seat};
+use crate::engine::{Engine, EngineError, Extract, Reader, Reply, Seat, Task, Written};
 use crate::error::ApiError;
 use crate::fields::Asked;
 use crate::http::answer::{Seen, answer};
@@ -35,11 +35,14 @@ pub async fn extract(
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
 
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
-    let (streamed, tokens) = (asked.wishes.stream, asked.wishes.stream_tokens);
-    let mut pending = pose(&state, engine, seat, start, asked).await?;
-    if streamed {
-        return Ok(stream::events(pending, tokens).into_response());
+    let wishes = &asked.wishes;
+    if wishes.stream {
+        let tokens = wishes.stream_tokens;
+        let (reader, written) = unbounded_channel(); // at most an answer's length is ever in it
+        let pending = pose(&state, engine, seat, start, asked, Some(reader)).await?;
+        return Ok(stream::events(pending, written, tokens).into_response());
     }
+    let mut pending = pose(&state, engine, seat, start, asked, None).await?;
     Ok(Json(pending.answer().await?).into_response())
 }
 
@@ -50,13 +53,16 @@ pub struct Pending {
     scores: bool,
     abstain_below: Option<f64>,
     reply: Reply,
-    /// What the engine writes, piece by piece, if somebody wants to read along.
-    pub written: Option<UnboundedReceiver<String>>,
     until: Moment,
     patience: u64,
 }
 
 impl Pending {
+    /// Who answers.
+    pub fn model(&self) -> &dyn Extract {
+        self.model.as_ref()
+    }
+
     /// Waits for the answer.
     ///
     /// # Errors
@@ -66,7 +72,9 @@ impl Pending {
         let answered = answered.map_err(|_| ApiError::TooLate {
             seconds: self.patience,
         })?;
-        let answered = answered.unwrap_or(Err(EngineError::Stopped))?;
+        let Written::Answer(answered) = answered.unwrap_or(Err(EngineError::Stopped))? else {
+            unreachable!("a question was submitted");
+        };
         Ok(answer(
             self.model.as_ref(),
             &self.seen,
@@ -77,7 +85,7 @@ impl Pending {
     }
 }
 
-/// Puts a checked question that came at `start` and has a place to the engine.
+/// Puts a checked question that came at `start` and has a place to the engine; a `reader` gets the answer while it is written.
 ///
 /// # Errors
 /// An unusable image or box, a model that refuses it.
@@ -87,15 +95,10 @@ pub async fn pose(
     seat: Seat,
     start: Instant,
     asked: Asked,
+    reader: Option<Reader>,
 ) -> Result<Pending, ApiError> {
     let limits = *state.limits();
     let (scores, abstain_below) = (asked.wishes.scores, asked.wishes.abstain_below);
-    let (writing, written) = if asked.wishes.stream {
-        let (writing, written) = unbounded_channel(); // at most an answer's length is ever in it
-        (Some(writing), Some(written))
-    } else {
-        (None, None)
-    };
     let preparing = Instant::now();
     let model = Arc::clone(engine.model());
     let (seen, prepared) = state
@@ -116,8 +119,7 @@ pub async fn pose(
         seen,
         scores,
         abstain_below,
-        reply: engine.submit(seat, prepared, writing),
-        written,
+        reply: engine.submit(seat, Task::Question(prepared), reader),
         until: (start + state.deadline()).into(),
         patience: state.deadline().as_secs(),
     })

@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::request::Parts;
+use proto::{Enforce, EnforceError};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use vision::BoxFormat;
 
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, Image, NAMES, Wishes, bbox_from_text, from_text};
+use crate::fields::{Asked, FieldError, Image, NAMES, Wishes, bbox_from_text};
 
 /// Reads the body of a multipart request.
 ///
@@ -62,32 +63,38 @@ fn wishes(
         enforce,
         scores,
         abstain_below,
+        samples,
         ontology,
         stream,
         stream_tokens,
-    ]: [Option<Vec<u8>>; 6],
+    ]: [Option<Vec<u8>>; 7],
 ) -> Result<Wishes, FieldError> {
-    let default = Wishes::default();
     Ok(Wishes {
-        // A name stands without quotes in a form.
         enforce: match enforce {
-            Some(name) => from_text("enforce", &format!("{:?}", utf8("enforce", name)?))?,
-            None => default.enforce,
+            Some(name) => utf8("enforce", name)?
+                .parse()
+                .map_err(|error: EnforceError| FieldError::invalid("enforce", error.to_string()))?,
+            None => Enforce::default(),
         },
         scores: optional("scores", scores)?.unwrap_or_default(),
         abstain_below: optional("abstain_below", abstain_below)?,
+        samples: optional("samples", samples)?.unwrap_or_default(),
         ontology: optional("ontology", ontology)?.map(Arc::new),
         stream: optional("stream", stream)?.unwrap_or_default(),
         stream_tokens: optional("stream_tokens", stream_tokens)?.unwrap_or_default(),
     })
 }
 
+/// A field written as JSON writes it without quotes, such as `true` or `0.5`.
 fn optional<T: DeserializeOwned>(
     field: &'static str,
     bytes: Option<Vec<u8>>,
 ) -> Result<Option<T>, FieldError> {
-    let read = |bytes| from_text(field, &utf8(field, bytes)?);
-    bytes.map(read).transpose()
+    let Some(bytes) = bytes else { return Ok(None) };
+    let value = serde_json::from_slice(&bytes);
+    value
+        .map(Some)
+        .map_err(|error| FieldError::invalid(field, error.to_string()))
 }
 
 fn utf8(field: &'static str, bytes: Vec<u8>) -> Result<String, FieldError> {

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
 use tracing::Instrument;
 
+use crate::app::AppState;
 use crate::error::ApiError;
 use crate::http::page;
 
@@ -20,19 +21,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ID_BYTES: usize = 128;
 
 /// The outermost layer.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let path = known_path(request.uri().path());
     let id = request_id(&request);
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
-        path = known_path(request.uri().path()),
+        path,
     );
     async move {
         let start = Instant::now();
         let mut response = next.run(request).await;
         response.headers_mut().insert(REQUEST_ID, id);
         log(&response, start);
+        let status = response.status().as_u16();
+        state.metrics().answered(path, status, start.elapsed());
         response
     }
     .instrument(span)
@@ -86,6 +90,7 @@ fn known_path(path: &str) -> &'static str {
         "/healthz",
         "/readyz",
         "/openapi.json",
+        "/metrics",
     ]
     .into_iter()
     .chain(page::paths())

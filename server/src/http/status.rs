@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use proto::{Health, OntologyReport};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use proto::{Health, Ontology, OntologyReport};
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::metrics;
 
 /// `GET /healthz`: the process runs. Says nothing about the model.
 pub async fn healthz() -> Json<Health> {
@@ -25,11 +27,20 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Health>, ApiEr
 
 /// `GET /ontology`: the relations that questions without their own are answered with.
 pub async fn ontology(State(state): State<AppState>) -> Result<Json<OntologyReport>, ApiError> {
-    let ontology = state.engine()?.model().ontology();
+    let script = state.engine()?.model().script();
     Ok(Json(OntologyReport {
-        hash: ontology.hash(),
-        ontology: (*ontology).clone(),
+        hash: script.hash().to_owned(),
+        ontology: Ontology::clone(script.ontology()),
     }))
+}
+
+/// `GET /metrics`: counts and times, of the engine too once it is loaded.
+pub async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
+    let engine = state.loaded();
+    let engine = engine.map(|it| (it.metrics(), it.places(), it.free()));
+    let text = metrics::text(state.metrics(), engine);
+    let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(([(CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
 /// `GET /openapi.json`.

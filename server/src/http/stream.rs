@@ -8,8 +8,10 @@ use std::time::Duration;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::stream::{Stream, unfold};
+use model::tokenizer::Growing;
 use proto::{TokenEvent, steps_so_far};
 use serde::Serialize;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::ApiError;
 use crate::http::extract::Pending;
@@ -17,17 +19,21 @@ use crate::http::extract::Pending;
 /// Proxies close connections that say nothing for a minute or less.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// The events of `pending`, with every piece of text if `tokens`.
+/// The events of `pending`, whose tokens come as they are `written`; with every piece of text if `tokens`.
 pub fn events(
     pending: Pending,
+    written: UnboundedReceiver<Vec<u32>>,
     tokens: bool,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let reading = Reading {
-        pending: Some(pending),
+        pending,
+        written,
         tokens,
+        growing: Growing::default(),
         raw: String::new(),
         steps: 0,
         ready: VecDeque::new(),
+        ended: false,
     };
     let events = unfold(reading, |mut reading| async move {
         let event = reading.next().await?;
@@ -38,53 +44,42 @@ pub fn events(
 
 /// An answer that is read while it is written.
 struct Reading {
-    /// None once it has ended.
-    pending: Option<Pending>,
+    pending: Pending,
+    written: UnboundedReceiver<Vec<u32>>,
     tokens: bool,
+    growing: Growing,
+    /// What has been told of the answer.
     raw: String,
     /// Steps told.
     steps: usize,
     ready: VecDeque<Event>,
+    ended: bool,
 }
 
 impl Reading {
     async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            let pending = self.pending.as_mut()?;
-            let mut written = pending.written.take();
-            let piece = match &mut written {
-                None => None,
-                Some(pieces) => tokio::select! {
-                    biased; // what was written before the answer comes before it
-                    piece = pieces.recv() => piece,
-                    answer = pending.answer() => {
-                        // The last piece may have come between the two looks.
-                        while let Ok(piece) = pieces.try_recv() {
-                            self.read(piece);
-                        }
-                        self.end(answer);
-                        continue;
-                    }
-                },
-            };
-            if let Some(piece) = piece {
-                pending.written = written;
-                self.read(piece);
-            } else {
-                let answer = pending.answer().await; // nothing more is written
-                self.end(answer);
+        while self.ready.is_empty() && !self.ended {
+            tokio::select! {
+                biased; // what was written before the answer comes before it
+                Some(ids) = self.written.recv() => {
+                    let tokenizer = self.pending.model().tokenizer();
+                    let piece = tokenizer.read_on(&mut self.growing, &ids, false);
+                    self.read(&piece);
+                }
+                answer = self.pending.answer() => self.end(answer),
             }
         }
+        self.ready.pop_front()
     }
 
-    fn read(&mut self, piece: String) {
-        self.raw += &piece;
+    fn read(&mut self, piece: &str) {
+        if piece.is_empty() {
+            return;
+        }
+        self.raw += piece;
         if self.tokens {
-            self.ready
-                .push_back(event("token", &TokenEvent { text: piece }));
+            let text = piece.to_owned();
+            self.ready.push_back(event("token", &TokenEvent { text }));
         }
         let steps = steps_so_far(&self.raw);
         for step in &steps[self.steps..] {
@@ -94,9 +89,12 @@ impl Reading {
     }
 
     fn end(&mut self, answer: Result<proto::ExtractResponse, ApiError>) {
-        self.pending = None;
+        self.ended = true;
         match answer {
             Ok(answer) => {
+                // The last tokens come with the answer only.
+                let told = self.raw.len();
+                self.read(answer.trace.raw.get(told..).unwrap_or_default());
                 self.ready.push_back(event("relation", &answer.relation));
                 self.ready.push_back(event("done", &answer));
             }

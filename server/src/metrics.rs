@@ -1,0 +1,331 @@
+//! What dashboards and routers read: counts and times in Prometheus' text form. The stems of the names are vLLM's, so that known
+//! dashboards need a new prefix only.
+//!
+//! Not here: who may read them, and logs. Labels of relations are no label of a metric: an ontology of one's own has any number.
+
+use std::fmt::{self, Write};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use model::engine::Stats;
+use model::generate::{FinishReason, Timings};
+use model::{Info, extract};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::engine::Written;
+
+/// The media type of [`text`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const PREFIX: &str = "more_r1";
+
+/// What an engine has done and holds.
+#[derive(Debug)]
+pub struct EngineMetrics {
+    registry: Registry,
+    running: Gauge,
+    waiting: Gauge,
+    cache_usage: Gauge<f64, AtomicU64>,
+    /// Totals of the session under way are added to those before it: a session that panicked is replaced.
+    counted: std::sync::Mutex<Stats>,
+    prefix_queries: Counter,
+    prefix_hits: Counter,
+    image_queries: Counter,
+    image_hits: Counter,
+    prompt_tokens: Counter,
+    generation_tokens: Counter,
+    finished: Family<Finished, Counter>,
+    queue: Histogram,
+    vision: Histogram,
+    prefill: Histogram,
+    decode: Histogram,
+    first_token: Histogram,
+    between_tokens: Histogram,
+    preprocess: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Finished {
+    finished_reason: &'static str,
+}
+
+/// From 1 ms to 65 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 17))
+}
+
+/// Registers a metric of its default.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl EngineMetrics {
+    /// Nothing has happened yet to the engine of this model.
+    pub fn new(model: &Info) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let said = info::Info::new([
+            ("id", model.id.clone()),
+            ("hash", model.hash.clone()),
+            ("dtype", model.dtype.clone()),
+            ("template", model.template.to_string()),
+        ]);
+        registry.register("model", "The checkpoint that answers", said);
+        let r = &mut registry;
+        let gauge = Gauge::default;
+        let count = Counter::default;
+        Self {
+            running: add(
+                r,
+                "num_requests_running",
+                "Sequences being written",
+                gauge(),
+            ),
+            waiting: add(
+                r,
+                "num_requests_waiting",
+                "Sequences in the engine's queue",
+                gauge(),
+            ),
+            cache_usage: add(
+                r,
+                "kv_cache_usage_perc",
+                "Reserved share of the token budget, 0 to 1",
+                Gauge::default(),
+            ),
+            prefix_queries: add(
+                r,
+                "prefix_cache_queries",
+                "Prompt tokens looked for in the prefix cache",
+                count(),
+            ),
+            prefix_hits: add(r, "prefix_cache_hits", "Prompt tokens found there", count()),
+            image_queries: add(
+                r,
+                "mm_cache_queries",
+                "Images looked for among the encoded ones",
+                count(),
+            ),
+            image_hits: add(r, "mm_cache_hits", "Images found there", count()),
+            prompt_tokens: add(
+                r,
+                "prompt_tokens",
+                "Prompt tokens of finished tasks",
+                count(),
+            ),
+            generation_tokens: add(
+                r,
+                "generation_tokens",
+                "Tokens written, forced ones included",
+                count(),
+            ),
+            finished: add(
+                r,
+                "request_success",
+                "Tasks that ended, by reason",
+                Family::default(),
+            ),
+            queue: add(
+                r,
+                "request_queue_time_seconds",
+                "Waiting in the engine's queue",
+                seconds(),
+            ),
+            vision: add(
+                r,
+                "request_vision_time_seconds",
+                "Encoding images",
+                seconds(),
+            ),
+            prefill: add(
+                r,
+                "request_prefill_time_seconds",
+                "Reading the prompt",
+                seconds(),
+            ),
+            decode: add(
+                r,
+                "request_decode_time_seconds",
+                "Writing the answer",
+                seconds(),
+            ),
+            first_token: add(
+                r,
+                "time_to_first_token_seconds",
+                "From the engine's queue to the first token",
+                seconds(),
+            ),
+            between_tokens: add(
+                r,
+                "inter_token_latency_seconds",
+                "Mean time between two tokens of a task",
+                Histogram::new(exponential_buckets(0.000_1, 2.0, 15)),
+            ),
+            preprocess: add(
+                r,
+                "request_preprocess_time_seconds",
+                "Cropping, resizing and cutting patches",
+                seconds(),
+            ),
+            counted: std::sync::Mutex::default(),
+            registry,
+        }
+    }
+
+    /// Notes the state of the session under way.
+    pub fn observe(&self, stats: &Stats) {
+        self.running.set(stats.running as i64);
+        self.waiting.set(stats.waiting as i64);
+        let usage = stats.reserved_tokens as f64 / stats.most_tokens.max(1) as f64;
+        self.cache_usage.set(usage);
+        let mut counted = self
+            .counted
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.prefix_queries
+            .inc_by(stats.prompt_tokens - counted.prompt_tokens);
+        self.prefix_hits
+            .inc_by(stats.reused_tokens - counted.reused_tokens);
+        self.image_queries.inc_by(stats.images - counted.images);
+        self.image_hits
+            .inc_by(stats.reused_images - counted.reused_images);
+        *counted = *stats;
+    }
+
+    /// A new session counts from nothing.
+    pub fn restarted(&self) {
+        *self
+            .counted
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Stats::default();
+    }
+
+    /// Notes a task whose client left.
+    pub fn aborted(&self) {
+        self.count("abort");
+    }
+
+    /// Notes a task that ended.
+    pub fn finished(&self, written: &Result<Written, model::Error>) {
+        match written {
+            Err(_) => self.count("error"),
+            Ok(Written::Answer(answer)) => {
+                let extract::Timings { preprocess, engine } = answer.timings;
+                self.preprocess.observe(preprocess.as_secs_f64());
+                self.written(engine, answer.usage.completion_tokens, answer.finish_reason);
+                self.prompt_tokens.inc_by(answer.usage.prompt_tokens as u64);
+            }
+            Ok(Written::Turn(turn)) => {
+                self.written(turn.timings, turn.token_ids.len(), turn.finish_reason);
+                self.prompt_tokens.inc_by(turn.prompt_tokens as u64);
+            }
+        }
+    }
+
+    fn written(&self, times: Timings, tokens: usize, reason: FinishReason) {
+        self.count(reason.name());
+        self.generation_tokens.inc_by(tokens as u64);
+        self.queue.observe(times.queue.as_secs_f64());
+        self.vision.observe(times.vision.as_secs_f64());
+        self.prefill.observe(times.prefill.as_secs_f64());
+        self.decode.observe(times.decode.as_secs_f64());
+        let first = times.queue + times.vision + times.prefill;
+        self.first_token.observe(first.as_secs_f64());
+        if tokens > 1 {
+            let between = times.decode.as_secs_f64() / (tokens - 1) as f64;
+            self.between_tokens.observe(between);
+        }
+    }
+
+    fn count(&self, finished_reason: &'static str) {
+        let finished = Finished { finished_reason };
+        self.finished.get_or_create(&finished).inc();
+    }
+}
+
+/// What HTTP has seen.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    latency: Family<Path, Histogram, fn() -> Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    path: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Path {
+    path: &'static str,
+}
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let latency: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(seconds);
+        Self {
+            requests: add(
+                &mut registry,
+                "http_requests",
+                "Answers sent, by path and status",
+                Family::default(),
+            ),
+            latency: add(
+                &mut registry,
+                "e2e_request_latency_seconds",
+                "From the head of a request to the head of its answer",
+                latency,
+            ),
+            registry,
+        }
+    }
+}
+
+impl HttpMetrics {
+    /// Notes an answer.
+    pub fn answered(&self, path: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&Request { path, status }).inc();
+        let latency = self.latency.get_or_create(&Path { path });
+        latency.observe(took.as_secs_f64());
+    }
+}
+
+/// Everything, in the text form of `OpenMetrics`. `places` and `free` are those of the house; without an engine there are none.
+///
+/// # Errors
+/// Never: a string takes any text.
+pub fn text(
+    http: &HttpMetrics,
+    engine: Option<(&EngineMetrics, usize, usize)>,
+) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode_registry(&mut text, &http.registry)?;
+    if let Some((engine, places, free)) = engine {
+        encode_registry(&mut text, &engine.registry)?;
+        for (name, help, value) in [
+            ("places", "Requests that may be in the house", places),
+            (
+                "places_taken",
+                "Requests in the house",
+                places.saturating_sub(free),
+            ),
+        ] {
+            writeln!(
+                text,
+                "# HELP {PREFIX}_{name} {help}.\n# TYPE {PREFIX}_{name} gauge\n{PREFIX}_{name} {value}"
+            )?;
+        }
+    }
+    encode_eof(&mut text)?;
+    Ok(text)
+}
