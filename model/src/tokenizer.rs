@@ -98,6 +98,17 @@ impl Tokenizer {
         added.ok().flatten().unwrap_or_default() // bytes that are no text wait for the end
     }
 
+    /// The bytes that `id` stands for: half a character, it may be.
+    pub fn bytes(&self, id: u32) -> Vec<u8> {
+        let Some(token) = self.inner.id_to_token(id) else {
+            return vec![];
+        };
+        // Byte-level vocabularies write every byte as one character; what is not so written stands for itself.
+        let bytes: Option<Vec<u8>> = token.chars().map(byte).collect();
+        let special = self.inner.get_added_vocabulary().is_special_token(&token);
+        bytes.filter(|_| !special).unwrap_or(token.into_bytes())
+    }
+
     /// The id of a token written exactly so.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -145,5 +156,39 @@ impl Tokenizer {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// The byte that a character of a byte-level vocabulary stands for: printable ones for themselves, the others in order from U+0100 on
+/// (`bytes_to_unicode` of GPT-2).
+fn byte(character: char) -> Option<u8> {
+    let printable = |byte: u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let code = u32::from(character);
+    match u8::try_from(code) {
+        Ok(byte) => printable(byte).then_some(byte),
+        Err(_) => (0..=0xff)
+            .filter(|&byte| !printable(byte))
+            .nth((code - 0x100) as usize),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_one_character() {
+        assert_eq!(byte('A'), Some(b'A'));
+        assert_eq!(byte('Ġ'), Some(b' '));
+        assert_eq!(byte('Ċ'), Some(b'\n'));
+        assert_eq!(byte('Ń'), Some(0xad));
+        assert_eq!(byte(' '), None);
+        assert_eq!(byte('世'), None);
+        let mut bytes: Vec<u8> = (0..0x200)
+            .filter_map(char::from_u32)
+            .filter_map(byte)
+            .collect();
+        bytes.sort_unstable();
+        assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
     }
 }

@@ -5,6 +5,7 @@
 //! name the relation out of a closed list, after reasoning in six numbered steps.
 
 mod candidates;
+pub mod chat;
 mod grammar;
 mod ontology;
 mod openapi;
@@ -30,9 +31,9 @@ pub use request::{
     PairRequest, parse_bbox,
 };
 pub use response::{
-    BatchLine, CropReport, ExtractResponse, FinishReason, Health, ImageReport, LabelCount,
-    LabelScore, ModelReport, OntologyReport, Relation, SamplesReport, Timings, TokenEvent,
-    TraceReport, Usage,
+    BatchLine, CropReport, EntityReport, ExtractResponse, FinishReason, Health, ImageReport,
+    LabelCount, LabelScore, ModelReport, OntologyReport, Relation, SamplesReport, Timings,
+    TokenEvent, TraceReport, Usage,
 };
 pub use trace::{Step, Trace, parse, steps_so_far};
 pub use types::types as stated_types;

@@ -132,6 +132,8 @@ struct ExtractForm {
     /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
     #[schema(minimum = 0, maximum = 1)]
     abstain_below: Option<f64>,
+    /// The photo's own address (an IRI without fragment), by which written graphs name it; without it the hash of the file.
+    source: Option<String>,
     /// So many further answers are drawn at random; `samples` then tells how far they agree. 0 draws none.
     #[serde(default)]
     #[schema(maximum = 16)]

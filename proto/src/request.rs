@@ -39,6 +39,9 @@ pub struct ExtractRequest {
     /// A label less probable than this is withheld: the answer is `none`, and `abstained` says so.
     #[schema(minimum = 0, maximum = 1)]
     pub abstain_below: Option<f64>,
+    /// The photo's own address (an IRI without fragment), by which written graphs name it; without it the hash of the file.
+    #[schema(example = "https://example.org/photos/1.jpg")]
+    pub source: Option<String>,
     /// So many further answers are drawn at random; `samples` then tells how far they agree. 0 draws none.
     #[serde(default)]
     #[schema(maximum = 16)]
@@ -83,6 +86,8 @@ pub struct BatchRequest {
     /// For all `pairs`, as in a single question.
     #[schema(minimum = 0, maximum = 1)]
     pub abstain_below: Option<f64>,
+    /// The address of the photo of all `pairs`, as in a single question.
+    pub source: Option<String>,
     /// For all `pairs`, as in a single question.
     #[schema(maximum = 16)]
     pub samples: Option<usize>,

@@ -10,6 +10,8 @@ use crate::{NONE, Ontology, Problem, Step, Template, Trace};
 pub struct ExtractResponse {
     /// The relation found.
     pub relation: Relation,
+    /// The entity that was asked about.
+    pub entity: EntityReport,
     /// The reasoning that led to it.
     pub trace: TraceReport,
     /// The photo as it was seen.
@@ -125,9 +127,23 @@ pub struct TraceReport {
     pub raw: String,
 }
 
+/// The entity, and where the text names it first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EntityReport {
+    /// As it was asked about.
+    #[schema(example = "World Cup")]
+    pub name: String,
+    /// Characters of the text before it.
+    pub start: usize,
+    /// Characters of the text up to its end.
+    pub end: usize,
+}
+
 /// The photo as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageReport {
+    /// The photo's address: `source` if it was given, else `urn:blake3:` and the hash of the file.
+    pub id: String,
     /// Width in pixels, upright.
     pub width: u32,
     /// Height in pixels, upright.

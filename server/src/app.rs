@@ -2,25 +2,32 @@
 //!
 //! Not here: settings (`settings.rs`), the socket and the signals (`serve.rs`).
 
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use std::sync::Arc;
+use proto::Ontology;
+use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 use vision::Limits;
 
+use crate::auth::Keys;
 use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
 use crate::fields::TextLimits;
-use crate::http::{batch, extract, observe, page, status};
+use crate::http::{batch, chat, extract, guard, observe, page, status};
 use crate::metrics::HttpMetrics;
 use crate::pool::Pool;
+use crate::settings::{UsageError, read_ontology};
 
 /// What a request may ask for at most.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +40,28 @@ pub struct RequestLimits {
     pub text: TextLimits,
     /// Questions of a batch.
     pub batch: usize,
+    /// Tokens of a conversation's next turn.
+    pub answer_tokens: usize,
+}
+
+/// What was read again; nothing for what has no file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// The hash of the relations.
+    pub ontology_hash: Option<String>,
+    /// How many keys there are.
+    pub keys: Option<usize>,
+}
+
+/// Why nothing was read again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// There is no model yet to give relations to.
+    #[error("the model is still being loaded")]
+    NotReady,
+    /// A file is unusable.
+    #[error(transparent)]
+    File(#[from] UsageError),
 }
 
 /// What all requests share.
@@ -48,12 +77,50 @@ struct Inner {
     limits: RequestLimits,
     deadline: Duration,
     metrics: HttpMetrics,
+    keys: RwLock<Option<Arc<Keys>>>,
+    origins: Vec<HeaderValue>,
+    sources: Sources,
+}
+
+/// The files that a running service reads again.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The relations.
+    pub ontology: Option<PathBuf>,
+    /// The keys.
+    pub keys: Option<PathBuf>,
+}
+
+/// Who may ask, and from where.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Without keys everybody.
+    pub keys: Option<Keys>,
+    /// Origins of pages that may ask from a browser.
+    pub origins: Vec<HeaderValue>,
 }
 
 impl AppState {
     /// A state without an engine: it answers 503 until [`AppState::install`]. A question that has no answer after `deadline` is
     /// given up.
     pub fn new(limits: RequestLimits, decoders: usize, deadline: Duration) -> Self {
+        Self::guarded(
+            limits,
+            decoders,
+            deadline,
+            Access::default(),
+            Sources::default(),
+        )
+    }
+
+    /// The same, for those whom `access` lets in; `sources` are what [`AppState::reload`] reads.
+    pub fn guarded(
+        limits: RequestLimits,
+        decoders: usize,
+        deadline: Duration,
+        access: Access,
+        sources: Sources,
+    ) -> Self {
         let inner = Inner {
             engine: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -61,6 +128,9 @@ impl AppState {
             limits,
             deadline,
             metrics: HttpMetrics::default(),
+            keys: RwLock::new(access.keys.map(Arc::new)),
+            origins: access.origins,
+            sources,
         };
         Self {
             inner: Arc::new(inner),
@@ -88,6 +158,38 @@ impl AppState {
         self.inner.engine.get().ok_or(ApiError::NotReady)
     }
 
+    /// Reads relations and keys again; if one file is unusable, nothing changes.
+    ///
+    /// # Errors
+    /// What is wrong with which file; no engine yet.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let engine = self.inner.engine.get().ok_or(ReloadError::NotReady)?;
+        let Sources { ontology, keys } = &self.inner.sources;
+        let ontology = ontology.as_deref().map(read_ontology).transpose()?;
+        let keys = keys.as_deref().map(Keys::read).transpose()?;
+        let report = Reloaded {
+            ontology_hash: ontology.as_ref().map(Ontology::hash),
+            keys: keys.as_ref().map(Keys::count),
+        };
+        if let Some(ontology) = ontology {
+            engine.model().set_ontology(ontology);
+        }
+        if let Some(keys) = keys {
+            let mut held = self
+                .inner
+                .keys
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            *held = Some(Arc::new(keys));
+        }
+        Ok(report)
+    }
+
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
+        let keys = self.inner.keys.read();
+        keys.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn metrics(&self) -> &HttpMetrics {
         &self.inner.metrics
     }
@@ -110,17 +212,43 @@ impl AppState {
     }
 }
 
+/// Every path that programs use; the page and the documents have their own.
+pub(crate) const PATHS: [&str; 11] = [
+    "/extract",
+    "/extract/batch",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/ontology",
+    "/admin/reload",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+];
+
 /// The service.
 pub fn app(state: AppState) -> Router {
-    Router::new()
+    let guarded = Router::new()
         .route("/extract", post(extract::extract))
         .route("/extract/batch", post(batch::batch))
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/models", get(chat::models))
+        .route("/ontology", get(status::ontology))
+        .route_layer(from_fn_with_state(state.clone(), guard::user));
+    let admin = Router::new()
+        .route("/admin/reload", post(status::reload))
+        .route_layer(from_fn_with_state(state.clone(), guard::admin));
+    let documents = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    let router = Router::new()
+        .merge(guarded)
+        .merge(admin)
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
-        .route("/ontology", get(status::ontology))
         .route("/openapi.json", get(status::openapi))
         .route("/metrics", get(status::metrics))
         .merge(page::routes())
+        .merge(documents)
         .fallback(|| async { ApiError::NotFound })
         .method_not_allowed_fallback(|method: Method| async move {
             ApiError::MethodNotAllowed {
@@ -138,6 +266,21 @@ pub fn app(state: AppState) -> Router {
                 ))
                 .into_response()
             },
-        ))
-        .layer(from_fn_with_state(state, observe::observe))
+        ));
+    let router = match &state.inner.origins[..] {
+        [] => router,
+        origins => router.layer(cors(origins)),
+    };
+    router.layer(from_fn_with_state(state, observe::observe))
+}
+
+/// Pages of these origins may ask, with a key if there are keys; cookies are never taken.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    let id = HeaderName::from_static("x-request-id");
+    let key = HeaderName::from_static("x-api-key");
+    CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([CONTENT_TYPE, AUTHORIZATION, key, id.clone()])
+        .expose_headers([RETRY_AFTER, id])
 }

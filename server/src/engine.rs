@@ -15,7 +15,7 @@ use model::generate::Chat;
 use model::guide::Script;
 use model::template::Message;
 use model::tokenizer::Tokenizer;
-use model::{Answer, Completion, Extractor, Info, Question};
+use model::{Answer, Completion, Extractor, Info, Question, Sampling};
 use proto::Ontology;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -44,6 +44,9 @@ pub trait Extract: Send + Sync + 'static {
 
     /// What its token ids mean.
     fn tokenizer(&self) -> &Tokenizer;
+
+    /// How the checkpoint itself chooses tokens in a conversation.
+    fn sampling(&self) -> &Sampling;
 
     /// Begins the work of the engine's thread.
     fn open(self: Arc<Self>) -> Box<dyn Session>;
@@ -342,6 +345,10 @@ impl Extract for Extractor {
 
     fn tokenizer(&self) -> &Tokenizer {
         &self.checkpoint().tokenizer
+    }
+
+    fn sampling(&self) -> &Sampling {
+        &self.checkpoint().generation.sampling
     }
 
     fn open(self: Arc<Self>) -> Box<dyn Session> {

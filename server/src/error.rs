@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proto::{PROBLEM_JSON, Problem};
@@ -41,6 +41,28 @@ pub enum ApiError {
         /// What is read.
         taken: Vec<&'static str>,
     },
+    /// An answer in no form there is.
+    #[error(
+        "accept is {got}; answers come as application/json, application/ld+json, text/turtle, application/x-cypher-query or text/csv"
+    )]
+    NotAcceptable {
+        /// What would be taken.
+        got: String,
+    },
+    /// A model that is not here.
+    #[error("there is no model {got:?} here; there is {there:?}")]
+    UnknownModel {
+        /// What was asked for.
+        got: String,
+        /// What there is.
+        there: String,
+    },
+    /// No key, or none that is known.
+    #[error("send a key of the service: authorization: Bearer KEY")]
+    Unauthorized,
+    /// A key that may not do this.
+    #[error("this needs a key with the right `admin`")]
+    Forbidden,
     /// The body is longer than is read.
     #[error("the body is longer than {limit} bytes")]
     BodyTooLarge {
@@ -112,10 +134,14 @@ pub enum ApiError {
 struct Kind(StatusCode, &'static str);
 
 /// Every slug, for the documentation's test.
-pub const SLUGS: [&str; 23] = [
+pub const SLUGS: [&str; 27] = [
     "not-found",
     "method-not-allowed",
     "unsupported-media-type",
+    "not-acceptable",
+    "unknown-model",
+    "unauthorized",
+    "forbidden",
     "body-too-large",
     "body-too-slow",
     "body-broken",
@@ -148,6 +174,10 @@ impl ApiError {
             Self::UnsupportedMediaType { .. } => {
                 Kind(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type")
             }
+            Self::NotAcceptable { .. } => Kind(S::NOT_ACCEPTABLE, "not-acceptable"),
+            Self::UnknownModel { .. } => Kind(S::NOT_FOUND, "unknown-model"),
+            Self::Unauthorized => Kind(S::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden => Kind(S::FORBIDDEN, "forbidden"),
             Self::BodyTooLarge { .. } => Kind(S::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BodyTooSlow { .. } => Kind(S::REQUEST_TIMEOUT, "body-too-slow"),
             Self::BodyBroken { .. } => Kind(S::BAD_REQUEST, "body-broken"),
@@ -187,6 +217,7 @@ impl ApiError {
             Self::Field(error) => Some(error.field()),
             Self::JsonSyntax { field, .. } => field.as_deref(),
             Self::PromptTooLong { field, .. } => Some(field),
+            Self::UnknownModel { .. } => Some("model"),
             _ => None,
         }
     }
@@ -294,6 +325,10 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
         // One layer logs it, inside the request's span.
         response.extensions_mut().insert(Arc::new(self));

@@ -13,7 +13,7 @@ pub use crate::field_error::FieldError;
 use crate::prepare::Photo;
 
 /// The fields a request may have, in the order of the documentation.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "image",
     "bbox",
     "box_format",
@@ -22,6 +22,7 @@ pub const NAMES: [&str; 12] = [
     "enforce",
     "scores",
     "abstain_below",
+    "source",
     "samples",
     "ontology",
     "stream",
@@ -30,6 +31,9 @@ pub const NAMES: [&str; 12] = [
 
 /// Answers that may be drawn at random for a question: each is a sequence of its own.
 pub const MAX_SAMPLES: usize = 16;
+
+/// Characters of a photo's address.
+const SOURCE_CHARS: usize = 2000;
 
 /// An ontology may have as many labels: every one is in the prompt.
 pub const MAX_LABELS: usize = 100;
@@ -77,6 +81,8 @@ pub struct Wishes {
     pub scores: bool,
     /// A less probable label is withheld.
     pub abstain_below: Option<f64>,
+    /// How the photo is called in graphs.
+    pub source: Option<String>,
     /// Answers drawn at random.
     pub samples: usize,
     /// The relations to choose from.
@@ -109,6 +115,9 @@ impl Wishes {
             let reason = format!("{least} is no probability: it has to be from 0 to 1");
             return Err(FieldError::invalid("abstain_below", reason));
         }
+        if let Some(source) = &self.source {
+            check_source(source)?;
+        }
         if self.samples > MAX_SAMPLES {
             return Err(FieldError::TooMany {
                 field: "samples",
@@ -123,6 +132,20 @@ impl Wishes {
             Some(ontology) => check_ontology(ontology),
             None => Ok(()),
         }
+    }
+}
+
+fn check_source(source: &str) -> Result<(), FieldError> {
+    let wrong = |reason: &str| Err(FieldError::invalid("source", reason));
+    if source.chars().count() > SOURCE_CHARS {
+        return wrong("an address has 2000 characters at most");
+    }
+    if source.contains('#') {
+        return wrong("may have no fragment: the object's box becomes it");
+    }
+    match oxrdf::NamedNode::new(source) {
+        Ok(_) => Ok(()),
+        Err(error) => wrong(&format!("not an absolute IRI: {error}")),
     }
 }
 
@@ -256,10 +279,9 @@ impl Asked {
         self.wishes.check()?;
         check_text("text", &self.text, limits.text)?;
         check_text("entity", &self.entity, limits.entity)?;
-        if comparable(&self.text).contains(&comparable(&self.entity)) {
-            Ok(self)
-        } else {
-            Err(FieldError::EntityNotInText)
+        match find_entity(&self.text, &self.entity) {
+            Some(_) => Ok(self),
+            None => Err(FieldError::EntityNotInText),
         }
     }
 }
@@ -275,13 +297,27 @@ fn check_text(field: &'static str, text: &str, limit: usize) -> Result<(), Field
     Ok(())
 }
 
-/// Lower case, one space for every run of white space, none at the ends: names are cut out of token lists, where
-/// the spaces between words were never more than a guess.
-fn comparable(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .to_lowercase()
+/// Where `text` names `entity` first, in characters. Case does not count, and every run of white space is one space: names are cut
+/// out of token lists, where the spaces between words were never more than a guess.
+pub fn find_entity(text: &str, entity: &str) -> Option<std::ops::Range<usize>> {
+    let (text, places): (Vec<char>, Vec<usize>) = comparable(text).into_iter().unzip();
+    let entity: Vec<char> = comparable(entity).into_iter().map(|it| it.0).collect();
+    let found = text.windows(entity.len()).position(|part| part == entity)?;
+    Some(places[found]..places[found + entity.len() - 1] + 1)
+}
+
+/// Lower case, one space for every run of white space, none at the ends; each character with the place it comes from.
+fn comparable(text: &str) -> Vec<(char, usize)> {
+    let mut kept: Vec<(char, usize)> = vec![];
+    for (place, character) in text.chars().enumerate() {
+        if !character.is_whitespace() {
+            kept.extend(character.to_lowercase().map(|it| (it, place)));
+        } else if kept.last().is_some_and(|it| it.0 != ' ') {
+            kept.push((' ', place));
+        }
+    }
+    kept.pop_if(|it| it.0 == ' ');
+    kept
 }
 
 #[cfg(test)]
@@ -356,6 +392,13 @@ mod tests {
     #[test]
     fn entities_are_found_without_regard_to_case_and_spaces() {
         assert!(asked("Italy storms  back", "Storms Back").is_ok());
+        assert_eq!(
+            find_entity("Italy storms  back", " Storms\nBack "),
+            Some(6..18)
+        );
+        assert_eq!(find_entity("ÄÖ İstanbul", "istanbul"), None); // its dotted capital is two characters
+        assert_eq!(find_entity("ÄÖ Rom", "äö"), Some(0..2));
+        assert_eq!(find_entity("a", "abc"), None);
         assert!(matches!(
             asked("Italy storms back", "Spain"),
             Err(FieldError::EntityNotInText)

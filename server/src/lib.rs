@@ -5,11 +5,13 @@
 
 pub mod app;
 pub mod args;
+pub mod auth;
 pub mod command;
 pub mod engine;
 pub mod error;
 mod field_error;
 pub mod fields;
+mod graph;
 mod http;
 mod metrics;
 mod mini;
@@ -17,3 +19,4 @@ mod pool;
 mod prepare;
 pub mod serve;
 pub mod settings;
+mod telemetry;

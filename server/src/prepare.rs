@@ -16,6 +16,8 @@ pub struct Photo {
     pub scene: Scene,
     /// The file's format.
     pub format: &'static str,
+    /// BLAKE3 of the file.
+    pub hash: blake3::Hash,
 }
 
 /// A question with its pixels.
@@ -28,6 +30,8 @@ pub struct Pixels {
     pub text: String,
     /// The entity.
     pub entity: String,
+    /// How the photo is called, if its caller says so.
+    pub source: Option<String>,
     /// How it is to be answered.
     pub terms: Terms,
     /// Tokens that the photo and the object will take in the prompt.
@@ -79,6 +83,7 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         text,
         entity,
         terms: wishes.terms(),
+        source: wishes.source,
         image_tokens: (whole + part) as usize,
     })
 }
@@ -95,5 +100,6 @@ pub fn read_photo(file: &[u8], limits: &Limits) -> Result<Photo, FieldError> {
     Ok(Photo {
         scene: Scene::new(photo.pixels),
         format: photo.format,
+        hash: blake3::hash(file),
     })
 }

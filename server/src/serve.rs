@@ -1,7 +1,6 @@
 //! The socket, the signals and the end of the service. The model is loaded while the probes already answer.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +11,9 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::app::{AppState, app};
+use crate::app::{Access, AppState, Sources, app};
 use crate::engine::Engine;
-use crate::settings::{ModelSettings, ServeSettings, read_ontology};
+use crate::settings::{ModelSettings, ServeSettings};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -31,12 +30,20 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("the socket has no address")?;
         tracing::info!(%address, "listening");
-        let state = AppState::new(settings.limits, settings.decoders, settings.deadline);
+        let (file, keys) = settings.keys.unzip();
+        let access = Access {
+            keys,
+            origins: settings.origins,
+        };
+        let sources = Sources {
+            ontology: settings.ontology,
+            keys: file,
+        };
+        let (limits, deadline) = (settings.limits, settings.deadline);
+        let state = AppState::guarded(limits, settings.decoders, deadline, access, sources);
         let loading = load(settings.model, settings.places, state.clone())?;
         let signal = signals()?;
-        if let Some(file) = settings.ontology {
-            tokio::spawn(reload(file, state.clone())?);
-        }
+        tokio::spawn(reload(state.clone())?);
         tokio::select! {
             result = run(listener, state, signal, settings.grace) => result,
             failure = failed(loading) => Err(failure),
@@ -129,18 +136,14 @@ async fn failed(loading: oneshot::Receiver<anyhow::Error>) -> anyhow::Error {
     }
 }
 
-/// Reads the relations again at every SIGHUP; a file that is no ontology changes nothing.
-fn reload(file: PathBuf, state: AppState) -> Result<impl Future<Output = ()> + Send + 'static> {
+/// Reads relations and keys again at every SIGHUP; a file that is unusable changes nothing.
+fn reload(state: AppState) -> Result<impl Future<Output = ()> + Send + 'static> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            match (read_ontology(&file), state.engine()) {
-                (Ok(ontology), Ok(engine)) => {
-                    tracing::info!(hash = ontology.hash(), "ontology read again");
-                    engine.model().set_ontology(ontology);
-                }
-                (Err(error), _) => tracing::error!(%error, "the ontology stays as it was"),
-                (_, Err(_)) => tracing::warn!("not ready: the ontology stays as it was"),
+            match state.reload() {
+                Ok(report) => tracing::info!(?report, "read again"),
+                Err(error) => tracing::error!(%error, "everything stays as it was"),
             }
         }
     })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use burn::tensor::{DType, Device};
 use model::engine::{self, Settings};
 use model::{Extractor, Files, Options};
@@ -14,6 +15,7 @@ use vision::Limits;
 
 use crate::app::RequestLimits;
 use crate::args::{DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
+use crate::auth::Keys;
 use crate::fields::TextLimits;
 use crate::mini;
 
@@ -37,6 +39,10 @@ pub struct ServeSettings {
     pub model: ModelSettings,
     /// The file to read the relations from again at SIGHUP.
     pub ontology: Option<PathBuf>,
+    /// The file of keys, and what it holds.
+    pub keys: Option<(PathBuf, Keys)>,
+    /// Origins of pages that may ask.
+    pub origins: Vec<HeaderValue>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Requests in the house.
@@ -192,6 +198,15 @@ impl ServeSettings {
         Ok(Self {
             model,
             ontology: args.model.ontology.clone(),
+            keys: match &args.api_keys {
+                Some(file) => Some((file.clone(), Keys::read(file)?)),
+                None => None,
+            },
+            origins: args
+                .cors_origin
+                .iter()
+                .map(|it| origin(it))
+                .collect::<Result<_, _>>()?,
             listen: args.listen,
             places: args.queue,
             decoders: args.decoders.unwrap_or_else(spare_cores),
@@ -207,11 +222,26 @@ impl ServeSettings {
                     entity: args.max_entity_chars,
                 },
                 batch: args.max_batch_items,
+                answer_tokens: args.model.max_answer_tokens,
             },
             deadline: Duration::from_secs(args.deadline_seconds),
             grace: Duration::from_secs(args.grace_seconds),
         })
     }
+}
+
+/// An origin as browsers send it: a scheme and a host, no path.
+fn origin(text: &str) -> Result<HeaderValue, UsageError> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let whole = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ']));
+    let value = HeaderValue::from_str(text).ok().filter(|_| whole);
+    value.ok_or_else(|| {
+        UsageError(format!(
+            "--cors-origin {text}: not an origin such as https://example.org"
+        ))
+    })
 }
 
 /// One core is left to the model.

@@ -31,6 +31,7 @@ pub const LIMITS: RequestLimits = RequestLimits {
         entity: 50,
     },
     batch: 8,
+    answer_tokens: 64,
 };
 
 /// Nothing in the tests takes so long.

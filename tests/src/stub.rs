@@ -8,9 +8,10 @@ use model::checkpoint::Prompt;
 use model::engine::{Id, Picture, Stats};
 use model::extract::{Prepared, Timings, Usage};
 use model::guide::{Lexicon, Script};
+use model::template::Message;
 use model::text::Positions;
 use model::tokenizer::Tokenizer;
-use model::{Answer, Error, Files, FinishReason, Info, Question};
+use model::{Answer, Chat, Completion, Error, Files, FinishReason, Info, Question, Sampling};
 use proto::{Ontology, Template};
 use server::engine::{Extract, Session, Task, Written};
 use vision::{Processor, crop};
@@ -35,6 +36,7 @@ pub struct Stub {
     info: Info,
     processor: Processor,
     tokenizer: Tokenizer,
+    sampling: Sampling,
     script: Mutex<Arc<Script>>,
 }
 
@@ -58,7 +60,27 @@ impl Stub {
             },
             processor: Processor::from_json(&config).expect("a valid configuration"),
             script: Mutex::new(script),
+            sampling: Sampling::default(),
             tokenizer,
+        }
+    }
+}
+
+impl Stub {
+    /// The same turn always, or the first of the choices.
+    fn turn(&self, chat: &Chat) -> Completion {
+        let text = chat.choices.first().map_or("It says so.", String::as_str);
+        let token_ids = self.tokenizer.encode(text);
+        Completion {
+            logprobs: vec![-0.5; token_ids.len()],
+            tops: vec![vec![(0, -0.5); chat.top_logprobs]; token_ids.len()],
+            scores: None,
+            prompt_tokens: 7,
+            forced: 0,
+            reused: 0,
+            finish_reason: FinishReason::Stop,
+            timings: model::generate::Timings::default(),
+            token_ids,
         }
     }
 }
@@ -66,6 +88,17 @@ impl Stub {
 fn compile(tokenizer: &Tokenizer, ontology: Arc<Ontology>) -> Arc<Script> {
     let lexicon = Arc::new(Lexicon::new(tokenizer, 0, &[])); // nothing is generated
     Arc::new(Script::new(tokenizer, lexicon, ontology))
+}
+
+fn no_prompt() -> Prompt {
+    Prompt {
+        ids: vec![],
+        positions: Positions {
+            axes: vec![],
+            delta: 0,
+        },
+        image_tokens: 0,
+    }
 }
 
 fn answer(prepared: &Prepared) -> Result<Answer, Error> {
@@ -106,45 +139,57 @@ fn answer(prepared: &Prepared) -> Result<Answer, Error> {
 struct Queue {
     stub: Arc<Stub>,
     next: Id,
-    questions: VecDeque<(Id, Prepared)>,
+    tasks: VecDeque<(Id, Task)>,
 }
 
 impl Session for Queue {
-    fn submit(&mut self, prepared: Prepared) -> Result<Id, Error> {
+    fn submit(&mut self, task: Task) -> Result<Id, Error> {
         self.next += 1;
-        self.questions.push_back((self.next, prepared));
+        self.tasks.push_back((self.next, task));
         Ok(self.next)
     }
 
     fn cancel(&mut self, id: Id) {
-        self.questions.retain(|&(it, _)| it != id);
+        self.tasks.retain(|&(it, _)| it != id);
     }
 
-    fn step(&mut self) -> Vec<(Id, Result<Answer, Error>)> {
+    fn step(&mut self) -> Vec<(Id, Result<Written, Error>)> {
         if let Manner::Never(steps) = &self.stub.manner {
             let steps = steps.lock().expect("no panic holds it");
-            let _ = steps.send(self.questions.len()); // A test that ended has dropped the receiver.
+            let _ = steps.send(self.tasks.len()); // A test that ended has dropped the receiver.
             std::thread::sleep(std::time::Duration::from_millis(1));
             return vec![];
         }
-        let Some((id, prepared)) = self.questions.pop_front() else {
+        let Some((id, task)) = self.tasks.pop_front() else {
             return vec![];
         };
-        let answer = match &self.stub.manner {
-            Manner::Answer | Manner::Never(_) => answer(&prepared),
+        let write = || match &task {
+            Task::Question(prepared) => Ok(Written::Answer(Box::new(answer(prepared)?))),
+            Task::Chat(chat) => Ok(Written::Turn(Box::new(self.stub.turn(chat)))),
+        };
+        let written = match &self.stub.manner {
+            Manner::Answer | Manner::Never(_) => write(),
             Manner::Wait(signal) => {
                 // A test that ended has dropped the sender: then nobody waits for the answer either.
                 let _ = signal.lock().expect("no panic holds it").recv();
-                answer(&prepared)
+                write()
             }
             Manner::Panic => panic!("the stub was told to panic"),
             Manner::Fail(message) => Err(Error::bad("secret/place", message)),
         };
-        vec![(id, answer)]
+        vec![(id, written)]
     }
 
-    fn written(&self, _id: Id) -> String {
-        String::new()
+    fn written(&self, _id: Id) -> &[u32] {
+        &[]
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            running: self.tasks.len(),
+            most_tokens: 1,
+            ..Stats::default()
+        }
     }
 }
 
@@ -156,14 +201,7 @@ impl Extract for Stub {
             .patches(&crop(&scene.pixels, &question.region))?;
         let pictures = [scene.picture(&self.processor)?, Picture::new(object)];
         Ok(Prepared {
-            prompt: Prompt {
-                ids: vec![],
-                positions: Positions {
-                    axes: vec![],
-                    delta: 0,
-                },
-                image_tokens: 0,
-            },
+            prompt: no_prompt(),
             pictures,
             took: std::time::Duration::ZERO,
             script: match &question.terms.ontology {
@@ -172,14 +210,40 @@ impl Extract for Stub {
             },
             enforce: question.terms.enforce,
             scored: question.terms.scored,
+            samples: question.terms.samples,
         })
+    }
+
+    fn chat(
+        &self,
+        _messages: &[Message],
+        pictures: Vec<Picture>,
+        max_new_tokens: usize,
+    ) -> Result<Chat, Error> {
+        Ok(Chat {
+            prompt: no_prompt(),
+            pictures,
+            sampling: Sampling::default(),
+            max_new_tokens,
+            stop: vec![],
+            choices: vec![],
+            top_logprobs: 0,
+        })
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn sampling(&self) -> &Sampling {
+        &self.sampling
     }
 
     fn open(self: Arc<Self>) -> Box<dyn Session> {
         Box::new(Queue {
             stub: self,
             next: 0,
-            questions: VecDeque::new(),
+            tasks: VecDeque::new(),
         })
     }
 

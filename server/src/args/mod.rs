@@ -10,6 +10,7 @@ use vision::BoxFormat;
 
 use crate::fields::bbox_from_text;
 
+pub mod file;
 mod learn;
 mod look;
 mod serve;
@@ -42,6 +43,10 @@ pub struct Cli {
         value_name = "FILTER"
     )]
     pub log: String,
+    /// A TOML file with flags: those of a command in a table of its name, such as [serve]. What is typed, then the environment, counts
+    /// more.
+    #[arg(long, global = true, env = "MORE_R1_SETTINGS", value_name = "FILE")]
+    pub settings: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -68,6 +73,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Fit the temperature of a model's probabilities on a data set.
     Calibrate(CalibrateArgs),
+    /// Make a key for `serve --api-keys`.
+    Key(KeyArgs),
     /// Ask a running service whether it is ready; ends with 0 when it is.
     Health(HealthArgs),
 }
@@ -210,6 +217,17 @@ pub struct CorpusArgs {
     pub shard: Option<(usize, usize)>,
 }
 
+/// `more-r1 key`.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// Whose key it is: the log names it.
+    #[arg(long, env = "MORE_R1_KEY_NAME", value_name = "NAME", value_parser = word)]
+    pub name: String,
+    /// It may also change the service (`POST /admin/reload`).
+    #[arg(long, env = "MORE_R1_KEY_ADMIN")]
+    pub admin: bool,
+}
+
 /// `more-r1 health`.
 #[derive(Debug, Clone, Args)]
 pub struct HealthArgs {
@@ -233,6 +251,14 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
         Some((Ok(part), Ok(of))) if (1..=of).contains(&part) => Ok((part, of)),
         _ => Err("has to be i/n with i from 1 to n, such as 2/4".to_owned()),
     }
+}
+
+fn word(text: &str) -> Result<String, String> {
+    let plain = |it: char| !it.is_whitespace() && it != '#';
+    if !text.is_empty() && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("has to be one word without #".to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

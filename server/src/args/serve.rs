@@ -1,6 +1,7 @@
 //! The flags of `serve`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -20,6 +21,22 @@ pub struct ServeArgs {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
+    /// A file of keys (`more-r1 key` makes them); without it everybody is let in. Probes, metrics and the page need none. Read again at
+    /// SIGHUP.
+    #[arg(long, env = "MORE_R1_API_KEYS", value_name = "FILE")]
+    pub api_keys: Option<PathBuf>,
+    /// A page of this origin may ask from a browser, such as <https://example.org>; several are given one after another. Without it
+    /// none may.
+    #[arg(
+        long,
+        env = "MORE_R1_CORS_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub cors_origin: Vec<String>,
+    /// Where spans are sent, such as <http://127.0.0.1:4318> (OpenTelemetry, OTLP over http); without it nowhere.
+    #[arg(long, env = "MORE_R1_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// Requests in the house at once, waiting ones included; more get 429. Each may hold one body and one photo.
     #[arg(long, env = "MORE_R1_QUEUE", default_value_t = 64, value_name = "N", value_parser = at_least_one)]
     pub queue: usize,

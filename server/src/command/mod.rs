@@ -7,24 +7,26 @@ mod eval;
 mod extract;
 mod generate;
 mod health;
+mod key;
 mod preprocess;
 mod report;
 mod train;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command, DataCommand, TrainCommand};
+use crate::args::{Cli, Command, DataCommand, TrainCommand, file};
 use crate::fields::FieldError;
 use crate::serve::serve;
 use crate::settings::{ServeSettings, UsageError};
+use crate::telemetry;
 
 /// Why a command ends without its result.
 enum Failure {
@@ -76,7 +78,13 @@ impl From<::train::Error> for Failure {
 
 /// Runs the binary.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = match with_file(Cli::command(), &args) {
+        Ok(command) => command,
+        Err(reason) => return complain(2, &reason),
+    };
+    let matches = command.try_get_matches_from(&args);
+    let cli = match matches.and_then(|it| Cli::from_arg_matches(&it)) {
         Ok(cli) => cli,
         Err(error)
             if matches!(
@@ -92,20 +100,29 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Ok(filter) = EnvFilter::try_new(&cli.log) else {
         return complain(2, "--log: not a filter; try info, or more_r1=debug,warn");
     };
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr);
-    let logs = logs.with_ansi(stderr().is_terminal());
-    if cli.json {
-        logs.json().init();
-    } else {
-        logs.init();
-    }
+    let endpoint = match &cli.command {
+        Command::Serve(args) => args.otlp_endpoint.as_deref(),
+        _ => None,
+    };
+    let _spans = match telemetry::start(filter, cli.json, endpoint) {
+        Ok(guard) => guard,
+        Err(error) => return complain(2, &format!("{error:#}")),
+    };
     match run(cli.command, cli.json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(2, &message),
         Err(Failure::Failed(error)) => complain(1, &format!("{error:#}")),
     }
+}
+
+/// The command line with the defaults of the file that `--settings` names.
+fn with_file(command: clap::Command, args: &[OsString]) -> Result<clap::Command, String> {
+    let Some(file) = file::named(args) else {
+        return Ok(command);
+    };
+    let wrong = |reason: String| format!("--settings {}: {reason}", file.display());
+    let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+    file::apply(command, &text).map_err(wrong)
 }
 
 fn run(command: Command, json: bool) -> Result<(), Failure> {
@@ -118,6 +135,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Eval(args) => eval::run(args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
+        Command::Key(args) => key::run(&args, json),
         Command::Health(args) => health::run(&args, json),
     }
 }

@@ -3,20 +3,24 @@
 use std::time::{Duration, Instant};
 
 use proto::{
-    CropReport, ExtractResponse, FinishReason, ImageReport, LabelCount, LabelScore, ModelReport,
-    NONE, Relation, SamplesReport, Timings, TraceReport, Usage,
+    CropReport, EntityReport, ExtractResponse, FinishReason, ImageReport, LabelCount, LabelScore,
+    ModelReport, NONE, Relation, SamplesReport, Timings, TraceReport, Usage,
 };
 use vision::{Grid, Region};
 
 use crate::engine::Extract;
+use crate::fields::find_entity;
 use crate::prepare::Pixels;
 use model::Answer;
 
-/// What the response says about a question's pixels, kept while the engine has them.
+/// What the response says about a question, kept while the engine has them.
 #[derive(Debug)]
 pub struct Seen {
     size: (u32, u32),
     format: &'static str,
+    id: String,
+    text: String,
+    entity: String,
     region: Region,
     start: Instant,
     preparing: Duration,
@@ -28,10 +32,21 @@ impl Seen {
         Self {
             size: pixels.photo.scene.pixels.dimensions(),
             format: pixels.photo.format,
+            id: pixels.source.clone().unwrap_or_else(|| {
+                let hash = pixels.photo.hash.to_hex();
+                format!("urn:blake3:{hash}")
+            }),
+            text: pixels.text.clone(),
+            entity: pixels.entity.clone(),
             region: pixels.region,
             start,
             preparing,
         }
+    }
+
+    /// The text that was asked about.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -62,7 +77,9 @@ pub fn answer(
     ExtractResponse {
         relation: Relation::new(ontology, &said),
         trace: TraceReport::new(ontology, &answer.trace, &answer.raw),
+        entity: entity(seen),
         image: ImageReport {
+            id: seen.id.clone(),
             width: seen.size.0,
             height: seen.size.1,
             format: seen.format.to_owned(),
@@ -108,6 +125,15 @@ pub fn answer(
         scores: scores.then_some(ranked),
         abstained,
         samples: sampled(answer),
+    }
+}
+
+fn entity(seen: &Seen) -> EntityReport {
+    let place = find_entity(&seen.text, &seen.entity).expect("checked on arrival");
+    EntityReport {
+        name: seen.entity.clone(),
+        start: place.start,
+        end: place.end,
     }
 }
 

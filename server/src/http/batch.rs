@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
-use proto::{BatchLine, BatchRequest, PairRequest};
+use futures_util::stream::{self, StreamExt};
+use proto::{BatchLine, BatchRequest, ExtractResponse, PairRequest};
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
@@ -17,12 +17,11 @@ use crate::app::AppState;
 use crate::engine::{Engine, Seat};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_text};
-use crate::http::extract::{Form, pose};
+use crate::graph::{Fact, Format};
+use crate::http::extract::pose;
+use crate::http::form::{Form, wanted};
 use crate::http::{body, json};
 use crate::prepare::read_photo;
-
-/// What lines of JSON are called.
-const NDJSON: &str = "application/x-ndjson";
 
 /// A question not yet read: its own JSON, or a pair of the shared photo and text.
 enum Posed {
@@ -70,6 +69,7 @@ impl Posed {
 pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
     let engine = state.engine()?;
     Form::of(&request, &[Form::Json])?;
+    let format = wanted(&request)?;
     let engine = Arc::clone(engine);
     let seat = engine.reserve()?;
     let (parts, sent) = request.into_parts();
@@ -87,12 +87,15 @@ pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Re
         seat: Some(seat),
         waiting: posed.into_iter().enumerate(),
         running: JoinSet::new(),
+        format,
     };
+    let head = stream::iter([Ok(format.head())]);
     let lines = stream::unfold(work, |mut work| async move {
         let line = work.next().await?;
         Some((Ok::<_, std::convert::Infallible>(line), work))
     });
-    Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+    let body = Body::from_stream(head.chain(lines));
+    Ok(([(CONTENT_TYPE, format.media_type_of_many())], body).into_response())
 }
 
 /// Reads the frame of a batch: its questions stay unread.
@@ -122,6 +125,7 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                     enforce: request.enforce.unwrap_or_default(),
                     scores: request.scores.unwrap_or_default(),
                     abstain_below: request.abstain_below,
+                    source: request.source,
                     samples: request.samples.unwrap_or_default(),
                     ontology: request.ontology.map(Arc::new),
                     ..Wishes::default()
@@ -138,6 +142,7 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                 ("enforce", request.enforce.is_some()),
                 ("scores", request.scores.is_some()),
                 ("abstain_below", request.abstain_below.is_some()),
+                ("source", request.source.is_some()),
                 ("samples", request.samples.is_some()),
                 ("ontology", request.ontology.is_some()),
             ] {
@@ -162,8 +167,9 @@ struct Work {
     /// The place of the first question.
     seat: Option<Seat>,
     waiting: std::iter::Enumerate<std::vec::IntoIter<Posed>>,
-    running: JoinSet<BatchLine>,
+    running: JoinSet<String>,
     at_once: usize,
+    format: Format,
 }
 
 impl Work {
@@ -174,32 +180,48 @@ impl Work {
                 break;
             };
             let (state, engine) = (self.state.clone(), Arc::clone(&self.engine));
-            let seat = self.seat.take();
+            let (seat, format) = (self.seat.take(), self.format);
             self.running.spawn(async move {
-                let (answer, problem) = match one(&state, &engine, seat, posed).await {
-                    Ok(answer) => (Some(answer), None),
-                    Err(error) => {
-                        tracing::info!(
-                            index,
-                            problem = error.slug(),
-                            "a question of a batch failed"
-                        );
-                        (None, Some(error.problem()))
-                    }
-                };
-                BatchLine {
-                    index,
-                    answer,
-                    problem,
+                let result = one(&state, &engine, seat, posed).await;
+                if let Err(error) = &result {
+                    let problem = error.slug();
+                    tracing::info!(index, problem, "a question of a batch failed");
                 }
+                line(index, result, format)
             });
         }
-        let line = match self.running.join_next().await? {
-            Ok(line) => line,
+        match self.running.join_next().await? {
+            Ok(line) => Some(line),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        Some(serde_json::to_string(&line).expect("plain data") + "\n")
+        }
     }
+}
+
+/// What is said of one question: in JSON the answer or the problem, in other forms the answer or a remark.
+fn line(
+    index: usize,
+    result: Result<(ExtractResponse, String), ApiError>,
+    format: Format,
+) -> String {
+    let (answer, problem) = match result {
+        Ok((answer, text)) if format != Format::Json => {
+            return format.write(&Fact {
+                answer: &answer,
+                text: &text,
+            });
+        }
+        Err(error) if !matches!(format, Format::Json | Format::JsonLd) => {
+            return format.remark(index, &error.problem());
+        }
+        Ok((answer, _)) => (Some(answer), None),
+        Err(error) => (None, Some(error.problem())),
+    };
+    let line = BatchLine {
+        index,
+        answer,
+        problem,
+    };
+    serde_json::to_string(&line).expect("plain data") + "\n"
 }
 
 async fn one(
@@ -207,7 +229,7 @@ async fn one(
     engine: &Engine,
     seat: Option<Seat>,
     posed: Posed,
-) -> Result<proto::ExtractResponse, ApiError> {
+) -> Result<(ExtractResponse, String), ApiError> {
     let seat = match seat {
         Some(seat) => seat,
         None => engine.wait().await,
@@ -219,8 +241,7 @@ async fn one(
         .await
         .map_err(|panic| ApiError::Internal(panic.to_string()))??;
     let asked = asked.check(state.limits().text)?;
-    pose(state, engine, seat, start, asked, None)
-        .await?
-        .answer()
-        .await
+    let mut pending = pose(state, engine, seat, start, asked, None).await?;
+    let answer = pending.answer().await?;
+    Ok((answer, pending.seen().text().to_owned()))
 }

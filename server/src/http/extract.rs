@@ -3,21 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use model::Answer;
 use proto::ExtractResponse;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant as Moment, timeout_at};
 
+use tracing::Span;
+
 use crate::app::AppState;
 use crate::engine::{Engine, EngineError, Extract, Reader, Reply, Seat, Task, Written};
 use crate::error::ApiError;
-use crate::fields::Asked;
+use crate::fields::{Asked, FieldError};
+use crate::graph::{Fact, Format};
 use crate::http::answer::{Seen, answer};
-use crate::http::{body, json, multipart, stream};
+use crate::http::form::{Form, wanted};
+use crate::http::{body, stream};
 use crate::prepare::prepare;
 
 /// The handler.
@@ -28,6 +31,7 @@ pub async fn extract(
     let start = Instant::now();
     let engine = state.engine()?;
     let form = Form::of(&request, &[Form::Json, Form::Multipart])?;
+    let format = wanted(&request)?;
     let seat = engine.reserve()?;
 
     let (parts, sent) = request.into_parts();
@@ -37,13 +41,24 @@ pub async fn extract(
     let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
     let wishes = &asked.wishes;
     if wishes.stream {
+        if format != Format::Json {
+            let reason = "events are JSON: ask for another format without stream";
+            return Err(FieldError::invalid("stream", reason).into());
+        }
         let tokens = wishes.stream_tokens;
         let (reader, written) = unbounded_channel(); // at most an answer's length is ever in it
         let pending = pose(&state, engine, seat, start, asked, Some(reader)).await?;
         return Ok(stream::events(pending, written, tokens).into_response());
     }
     let mut pending = pose(&state, engine, seat, start, asked, None).await?;
-    Ok(Json(pending.answer().await?).into_response())
+    let answer = pending.answer().await?;
+    let text = pending.seen().text();
+    let fact = Fact {
+        answer: &answer,
+        text,
+    };
+    let written = format.head() + &format.write(&fact);
+    Ok(([(CONTENT_TYPE, format.media_type())], written).into_response())
 }
 
 /// A question that the engine has; dropping it gives it up.
@@ -58,6 +73,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// What is known of the question.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Who answers.
     pub fn model(&self) -> &dyn Extract {
         self.model.as_ref()
@@ -75,6 +95,7 @@ impl Pending {
         let Written::Answer(answered) = answered.unwrap_or(Err(EngineError::Stopped))? else {
             unreachable!("a question was submitted");
         };
+        note(&answered);
         Ok(answer(
             self.model.as_ref(),
             &self.seen,
@@ -83,6 +104,19 @@ impl Pending {
             self.abstain_below,
         ))
     }
+}
+
+/// Tells the request's span what the answer took.
+fn note(answer: &Answer) {
+    let (span, times) = (Span::current(), answer.timings.engine);
+    span.record("prompt_tokens", answer.usage.prompt_tokens);
+    span.record("completion_tokens", answer.usage.completion_tokens);
+    span.record("queue_ms", times.queue.as_millis() as u64);
+    span.record(
+        "prefill_ms",
+        (times.vision + times.prefill).as_millis() as u64,
+    );
+    span.record("decode_ms", times.decode.as_millis() as u64);
 }
 
 /// Puts a checked question that came at `start` and has a place to the engine; a `reader` gets the answer while it is written.
@@ -123,57 +157,4 @@ pub async fn pose(
         until: (start + state.deadline()).into(),
         patience: state.deadline().as_secs(),
     })
-}
-
-/// How a question travels.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `application/json`
-    Json,
-    /// `multipart/form-data`
-    Multipart,
-}
-
-impl Form {
-    /// As the header says.
-    ///
-    /// # Errors
-    /// None of those `taken`.
-    pub fn of(request: &Request, taken: &'static [Self]) -> Result<Self, ApiError> {
-        let header = request.headers().get(CONTENT_TYPE);
-        let given = header
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("missing");
-        let essence = given
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        let form = taken.iter().find(|form| form.name() == essence);
-        form.copied().ok_or_else(|| ApiError::UnsupportedMediaType {
-            got: given.to_owned(),
-            taken: taken.iter().map(|form| form.name()).collect(),
-        })
-    }
-
-    /// The media type.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Multipart => "multipart/form-data",
-        }
-    }
-
-    async fn read(self, parts: Parts, bytes: Vec<u8>, state: &AppState) -> Result<Asked, ApiError> {
-        match self {
-            // Parsing and base64 of twenty megabytes is work: not on a thread that serves sockets.
-            Self::Json => state
-                .pool()
-                .run(move || json::read(&bytes))
-                .await
-                .map_err(|panic| ApiError::Internal(panic.to_string()))?,
-            Self::Multipart => multipart::read(parts, bytes).await,
-        }
-    }
 }

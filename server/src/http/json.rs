@@ -25,6 +25,7 @@ pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
             enforce: request.enforce,
             scores: request.scores,
             abstain_below: request.abstain_below,
+            source: request.source,
             samples: request.samples,
             ontology: request.ontology.map(Arc::new),
             stream: request.stream,

@@ -3,7 +3,10 @@
 pub(crate) mod answer;
 pub(crate) mod batch;
 pub(crate) mod body;
+pub(crate) mod chat;
 pub(crate) mod extract;
+pub(crate) mod form;
+pub(crate) mod guard;
 pub(crate) mod json;
 pub(crate) mod multipart;
 pub(crate) mod observe;

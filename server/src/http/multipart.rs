@@ -63,11 +63,12 @@ fn wishes(
         enforce,
         scores,
         abstain_below,
+        source,
         samples,
         ontology,
         stream,
         stream_tokens,
-    ]: [Option<Vec<u8>>; 7],
+    ]: [Option<Vec<u8>>; 8],
 ) -> Result<Wishes, FieldError> {
     Ok(Wishes {
         enforce: match enforce {
@@ -78,6 +79,7 @@ fn wishes(
         },
         scores: optional("scores", scores)?.unwrap_or_default(),
         abstain_below: optional("abstain_below", abstain_below)?,
+        source: source.map(|it| utf8("source", it)).transpose()?,
         samples: optional("samples", samples)?.unwrap_or_default(),
         ontology: optional("ontology", ontology)?.map(Arc::new),
         stream: optional("stream", stream)?.unwrap_or_default(),

@@ -9,11 +9,13 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
-use crate::app::AppState;
+use crate::app::{AppState, PATHS};
 use crate::error::ApiError;
 use crate::http::page;
+use crate::telemetry::continue_trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,13 +31,22 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path,
+        key = Empty,
+        status = Empty,
+        prompt_tokens = Empty,
+        completion_tokens = Empty,
+        queue_ms = Empty,
+        prefill_ms = Empty,
+        decode_ms = Empty,
     );
+    continue_trace(&span, request.headers());
     async move {
         let start = Instant::now();
         let mut response = next.run(request).await;
         response.headers_mut().insert(REQUEST_ID, id);
         log(&response, start);
         let status = response.status().as_u16();
+        Span::current().record("status", status);
         state.metrics().answered(path, status, start.elapsed());
         response
     }
@@ -83,17 +94,12 @@ fn request_id(request: &Request) -> HeaderValue {
 
 /// Paths are logged by name: an unknown one may hold anything.
 fn known_path(path: &str) -> &'static str {
-    [
-        "/extract",
-        "/extract/batch",
-        "/ontology",
-        "/healthz",
-        "/readyz",
-        "/openapi.json",
-        "/metrics",
-    ]
-    .into_iter()
-    .chain(page::paths())
-    .find(|known| *known == path)
-    .unwrap_or("(unknown)")
+    if path.starts_with("/docs") {
+        return "/docs";
+    }
+    PATHS
+        .into_iter()
+        .chain(page::paths())
+        .find(|known| *known == path)
+        .unwrap_or("(unknown)")
 }

@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use proto::{Health, Ontology, OntologyReport};
 
-use crate::app::AppState;
+use crate::app::{AppState, ReloadError, Reloaded};
 use crate::error::ApiError;
 use crate::metrics;
 
@@ -32,6 +32,15 @@ pub async fn ontology(State(state): State<AppState>) -> Result<Json<OntologyRepo
         hash: script.hash().to_owned(),
         ontology: Ontology::clone(script.ontology()),
     }))
+}
+
+/// `POST /admin/reload`: reads relations and keys again, as SIGHUP does.
+pub async fn reload(State(state): State<AppState>) -> Result<Json<Reloaded>, ApiError> {
+    match state.reload() {
+        Ok(report) => Ok(Json(report)),
+        Err(ReloadError::NotReady) => Err(ApiError::NotReady),
+        Err(ReloadError::File(error)) => Err(ApiError::Internal(error.to_string())),
+    }
 }
 
 /// `GET /metrics`: counts and times, of the engine too once it is loaded.

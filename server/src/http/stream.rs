@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::http::extract::Pending;
 
 /// Proxies close connections that say nothing for a minute or less.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The events of `pending`, whose tokens come as they are `written`; with every piece of text if `tokens`.
 pub fn events(
