@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
-use utoipa::{IntoResponses, OpenApi, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
+use crate::chat::{ChatRequest, ChatResponse, ModelList};
 use crate::{
     BatchLine, BatchRequest, BoxFormatName, Enforce, ExtractRequest, ExtractResponse, Health,
     OntologyReport, PROBLEM_JSON, PairRequest, Problem, TokenEvent,
@@ -24,15 +26,43 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         description = "From a photo, a box and a text to a reasoned relation between the object in the box and an \
                        entity of the text."
     ),
-    paths(extract, batch, ontology, healthz, readyz, openapi_json),
+    paths(
+        extract, batch, ontology, chat_completions, models, labelstudio_health, labelstudio_setup, labelstudio_predict, reload,
+        healthz, readyz, metrics, openapi_json
+    ),
     components(schemas(PairRequest, Problem, TokenEvent)),
-    tags((name = "extract", description = "The relation"), (name = "probes", description = "The service itself"))
+    modifiers(&Key),
+    tags(
+        (name = "extract", description = "The relation"),
+        (name = "chat", description = "The bare model, for OpenAI's clients"),
+        (name = "labelstudio", description = "A machine-learning backend for Label Studio"),
+        (name = "probes", description = "The service itself")
+    )
 )]
 struct Document;
 
+/// Keys, for services that have some.
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some("Only where the service has `--api-keys`".to_owned());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+        document.security = Some(vec![
+            SecurityRequirement::default(),
+            SecurityRequirement::new("key", Vec::<String>::new()),
+        ]);
+    }
+}
+
 /// How questions fail, one or many: status and meaning.
-const PROBLEMS: [(u16, &str); 8] = [
+const PROBLEMS: [(u16, &str); 11] = [
     (400, "The body is not readable"),
+    (401, "No key, where keys are needed"),
+    (404, "A model that is not here"),
+    (406, "The answer has no such form"),
     (408, "The body did not arrive in time"),
     (413, "The body or an image is too large"),
     (
@@ -98,6 +128,20 @@ impl IntoResponses for Unready {
     }
 }
 
+/// Not for everybody.
+struct Forbidden;
+
+impl IntoResponses for Forbidden {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (401, "No key"),
+            (403, "Not an admin's key"),
+            (500, "A file is unusable"),
+            UNREADY,
+        ])
+    }
+}
+
 /// The question as the parts of a form.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +199,7 @@ struct ExtractForm {
     post,
     path = "/extract",
     tag = "extract",
+    params(("format" = Option<String>, Query, description = "json, jsonld, turtle, cypher or csv; before the header `accept`")),
     request_body(
         content((ExtractRequest = "application/json"), (ExtractForm = "multipart/form-data")),
         description = "The photo, the object's box in it, the text and the entity"
@@ -162,6 +207,10 @@ struct ExtractForm {
     responses(
         (status = 200, content(
             (ExtractResponse = "application/json"),
+            (Object = "application/ld+json"),
+            (String = "text/turtle"),
+            (String = "application/x-cypher-query"),
+            (String = "text/csv"),
             (String = "text/event-stream", example = "event: step\ndata: {\"number\":1,…}\n\n")
         ), description = "The relation with the reasoning behind it; with `stream` the events `step` (six times), `token` \
                           (a TokenEvent, if asked for), `relation`, `done` (the whole answer) or `error` (a Problem)"),
@@ -178,6 +227,7 @@ fn extract() {}
     post,
     path = "/extract/batch",
     tag = "extract",
+    params(("format" = Option<String>, Query, description = "json, jsonld, turtle, cypher or csv; before the header `accept`")),
     request_body = BatchRequest,
     responses(
         (status = 200, description = "One line of JSON for every question, with an answer or a problem", body = BatchLine,
@@ -200,6 +250,85 @@ fn batch() {}
 )]
 #[expect(dead_code, reason = "only its attributes are used")]
 fn ontology() {}
+
+/// The next turn of a conversation.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "chat",
+    request_body = ChatRequest,
+    responses(
+        (status = 200, content(
+            (ChatResponse = "application/json"),
+            (String = "text/event-stream", example = "data: {\"object\":\"chat.completion.chunk\",…}\n\ndata: [DONE]\n\n")
+        ), description = "The turn; with `stream` in pieces"),
+        ProblemsOfOne
+    )
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn chat_completions() {}
+
+/// The models there are: one.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "chat",
+    responses((status = 200, description = "The model", body = ModelList), Unready)
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn models() {}
+
+/// Does the backend answer?
+#[utoipa::path(
+    get,
+    path = "/labelstudio/health",
+    tag = "labelstudio",
+    responses((status = 200, description = "It does", body = Object), Unready)
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn labelstudio_health() {}
+
+/// Which model will predict.
+#[utoipa::path(
+    post,
+    path = "/labelstudio/setup",
+    tag = "labelstudio",
+    request_body = Object,
+    responses((status = 200, description = "The model's version", body = Object), Unready)
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn labelstudio_setup() {}
+
+/// The relations between the boxes and spans of tasks, as Label Studio sends and takes them.
+#[utoipa::path(
+    post,
+    path = "/labelstudio/predict",
+    tag = "labelstudio",
+    request_body = Object,
+    responses((status = 200, description = "A prediction for every task", body = Object), Problems)
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn labelstudio_predict() {}
+
+/// Read relations and keys again; needs an admin's key.
+#[utoipa::path(
+    post,
+    path = "/admin/reload",
+    tag = "probes",
+    responses((status = 200, description = "What was read", body = Object), Forbidden)
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn reload() {}
+
+/// Counts and times for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "probes",
+    responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"))
+)]
+#[expect(dead_code, reason = "only its attributes are used")]
+fn metrics() {}
 
 /// Is the process alive?
 #[utoipa::path(

@@ -1,9 +1,9 @@
 //! The shapes on the wire and the document that describes them. Asks no running service.
 
 use proto::{
-    BboxError, BoxFormatName, CropReport, ExtractRequest, ExtractResponse, FinishReason,
-    ImageReport, ModelReport, Ontology, Relation, Template, Timings, TraceReport, Usage, openapi,
-    parse, parse_bbox, render,
+    BboxError, BoxFormatName, CropReport, EntityReport, ExtractRequest, ExtractResponse,
+    FinishReason, ImageReport, ModelReport, Ontology, Relation, Template, Timings, TraceReport,
+    Usage, openapi, parse, parse_bbox, render,
 };
 use serde_json::{Value, json};
 
@@ -102,7 +102,13 @@ fn response(label: &str) -> ExtractResponse {
     ExtractResponse {
         relation: Relation::new(ontology, &trace),
         trace: TraceReport::new(ontology, &trace, &raw),
+        entity: EntityReport {
+            name: "Arsenal".to_owned(),
+            start: 3,
+            end: 10,
+        },
         image: ImageReport {
+            id: "urn:blake3:00".to_owned(),
             width: 640,
             height: 480,
             format: "png".to_owned(),
@@ -130,6 +136,7 @@ fn response(label: &str) -> ExtractResponse {
         finish_reason: FinishReason::Stop,
         scores: None,
         abstained: None,
+        samples: None,
     }
 }
 
@@ -147,12 +154,12 @@ fn a_response_has_exactly_the_promised_keys() {
     };
     assert_eq!(
         keys(&body),
-        "relation trace image crop model usage timings_ms finish_reason"
+        "relation entity trace image crop model usage timings_ms finish_reason"
     );
     assert_eq!(keys(&body["relation"]), "label object_type entity_type");
     assert_eq!(keys(&body["trace"]), "steps candidates consistent raw");
     assert_eq!(keys(&body["trace"]["steps"][5]), "number title text");
-    assert_eq!(keys(&body["image"]), "width height format grid tokens");
+    assert_eq!(keys(&body["image"]), "id width height format grid tokens");
     assert_eq!(keys(&body["crop"]), "box clipped width height grid tokens");
     assert_eq!(
         keys(&body["model"]),

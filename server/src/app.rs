@@ -24,7 +24,7 @@ use crate::auth::Keys;
 use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
 use crate::fields::TextLimits;
-use crate::http::{batch, chat, extract, guard, observe, page, status};
+use crate::http::{batch, chat, extract, guard, labelstudio, observe, page, status};
 use crate::metrics::HttpMetrics;
 use crate::pool::Pool;
 use crate::settings::{UsageError, read_ontology};
@@ -213,12 +213,15 @@ impl AppState {
 }
 
 /// Every path that programs use; the page and the documents have their own.
-pub(crate) const PATHS: [&str; 11] = [
+pub(crate) const PATHS: [&str; 14] = [
     "/extract",
     "/extract/batch",
     "/v1/chat/completions",
     "/v1/models",
     "/ontology",
+    "/labelstudio/health",
+    "/labelstudio/setup",
+    "/labelstudio/predict",
     "/admin/reload",
     "/healthz",
     "/readyz",
@@ -235,6 +238,9 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(chat::models))
         .route("/ontology", get(status::ontology))
+        .route("/labelstudio/health", get(labelstudio::health))
+        .route("/labelstudio/setup", post(labelstudio::setup))
+        .route("/labelstudio/predict", post(labelstudio::predict))
         .route_layer(from_fn_with_state(state.clone(), guard::user));
     let admin = Router::new()
         .route("/admin/reload", post(status::reload))

@@ -29,9 +29,10 @@ async fn a_question_is_answered() {
         Some(6)
     );
     // 120×90 becomes 112×84 in steps of 28, and patches of 14.
+    let id = format!("urn:blake3:{}", blake3::hash(&photo(120, 90)).to_hex());
     assert_eq!(
         body["image"],
-        json!({"width": 120, "height": 90, "format": "png", "grid": [1, 6, 8], "tokens": 12})
+        json!({"id": id, "width": 120, "height": 90, "format": "png", "grid": [1, 6, 8], "tokens": 12})
     );
     assert_eq!(
         body["crop"],
@@ -128,12 +129,19 @@ async fn the_description_names_every_path() {
     assert_eq!(
         names,
         [
+            "/admin/reload",
             "/extract",
             "/extract/batch",
             "/healthz",
+            "/labelstudio/health",
+            "/labelstudio/predict",
+            "/labelstudio/setup",
+            "/metrics",
             "/ontology",
             "/openapi.json",
-            "/readyz"
+            "/readyz",
+            "/v1/chat/completions",
+            "/v1/models"
         ]
     );
 }

@@ -221,10 +221,10 @@ pub struct CorpusArgs {
 #[derive(Debug, Clone, Args)]
 pub struct KeyArgs {
     /// Whose key it is: the log names it.
-    #[arg(long, env = "MORE_R1_KEY_NAME", value_name = "NAME", value_parser = word)]
+    #[arg(long, env = "MORE_R1_NAME", value_name = "NAME", value_parser = word)]
     pub name: String,
     /// It may also change the service (`POST /admin/reload`).
-    #[arg(long, env = "MORE_R1_KEY_ADMIN")]
+    #[arg(long, env = "MORE_R1_ADMIN")]
     pub admin: bool,
 }
 

@@ -146,6 +146,17 @@ fn rows_have_the_columns_of_the_head() {
     );
 }
 
+/// The heads in the documentation fit the table.
+#[test]
+fn the_heads_for_the_import_have_as_many_columns() {
+    let columns = Format::Csv.head().split(',').count();
+    let document = include_str!("../../../docs/formats.md");
+    for file in ["objects.csv ", "entities.csv ", "relations.csv "] {
+        let head = document.lines().find(|line| line.starts_with(file));
+        assert_eq!(head.expect(file).split(',').count(), columns, "{file}");
+    }
+}
+
 #[test]
 fn a_client_gets_the_form_it_likes_best() {
     for (header, format) in [

@@ -8,6 +8,7 @@ pub(crate) mod extract;
 pub(crate) mod form;
 pub(crate) mod guard;
 pub(crate) mod json;
+pub(crate) mod labelstudio;
 pub(crate) mod multipart;
 pub(crate) mod observe;
 pub(crate) mod page;

@@ -1,0 +1,231 @@
+"""Offers one service ten times what it can answer and looks whether it goes on as if nothing were.
+
+    python3 tests/overload.py PATH/TO/more-r1 [--seconds 120]
+    python3 tests/overload.py --url http://127.0.0.1:8080 --pid PID [--seconds 120]
+
+Three phases: the peak (a closed loop), 80 % of it by the clock, ten times it by the clock. Held up against the bar: goodput at
+least 95 % of the peak; p99 of accepted questions at most twice its value at 80 % plus the time a full house takes; everybody else
+gets 429 with `retry-after`, at once; resident memory flat. Ends with 1 when one of them is missed.
+
+Standard library only. Not here: HAProxy, which would queue and turn away before the service does; other machines: the clients
+share the cores with the service, so they write prepared bytes to bare sockets to take as little as possible.
+"""
+
+import argparse
+import itertools
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections import Counter
+
+from balance import PATIENCE, Cores, Process, free_ports, percentile, questions, together, wait
+
+# Accepted ones at most `--places` at a time, the others milliseconds each: enough threads that none is ever late.
+CLIENTS = 256
+
+# "At once", p99. An idle service says 429 in a millisecond; here 256 clients and the model share the cores, and the scheduler gives
+# a turn after some tens.
+AT_ONCE = 0.25
+
+
+def packet(host: str, body: bytes) -> bytes:
+    """A whole request."""
+    head = f"POST /extract HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def ask(address: tuple[str, int], request: bytes) -> str:
+    """What became of it: a status, a status with what is missing, or how the connection broke."""
+    answer = b""
+    try:
+        with socket.create_connection(address, timeout=PATIENCE) as connection:
+            try:
+                connection.sendall(request)
+            except ConnectionError:
+                pass  # turned away while we were sending; the answer may be there all the same
+            while piece := connection.recv(65536):
+                answer += piece
+    except OSError as error:
+        if not answer:
+            return type(error).__name__
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    status = lines[0].split(b" ")[1].decode() if lines[0].startswith(b"http/1.1 ") else "no answer"
+    lengths = [line.split(b":")[1] for line in lines if line.startswith(b"content-length:")]
+    if not lengths or int(lengths[0]) != len(body):
+        return f"{status} cut short"
+    if status == "429" and not any(line.startswith(b"retry-after:") for line in lines):
+        return "429 without retry-after"
+    return status
+
+
+# An empty house takes a moment to fill: rates count from here on, in every phase.
+RAMP = 3.0
+
+
+class Phase:
+    """What happened in a phase: for every outcome its latencies."""
+
+    def __init__(self) -> None:
+        self.latencies: dict[str, list[float]] = {}
+        self.ends: list[float] = []
+        self.late = 0.0
+        self.lock = threading.Lock()
+
+    def add(self, outcome: str, latency: float) -> None:
+        with self.lock:
+            self.latencies.setdefault(outcome, []).append(latency)
+            if outcome == "200":
+                self.ends.append(time.monotonic())
+
+    def count(self) -> Counter:
+        return Counter({outcome: len(times) for outcome, times in self.latencies.items()})
+
+    def p99(self, outcome: str) -> float:
+        return percentile(self.latencies.get(outcome, []), 0.99)
+
+    def goodput(self, begin: float, end: float) -> float:
+        """Whole answers a second that ended within the window, without its ramp."""
+        begin = min(begin + RAMP, (begin + end) / 2)
+        return sum(begin <= moment < end for moment in self.ends) / (end - begin)
+
+
+def closed(address: tuple[str, int], requests: list[bytes], clients: int, seconds: float) -> tuple[Phase, float]:
+    """`clients` ask one question after another; gives the phase and answers a second."""
+    phase, order, begin = Phase(), itertools.count(), time.monotonic()
+    until = begin + seconds
+
+    def client() -> None:
+        while (start := time.monotonic()) < until:
+            outcome = ask(address, requests[next(order) % len(requests)])
+            phase.add(outcome, time.monotonic() - start)
+
+    together([client] * clients)
+    return phase, phase.goodput(begin, until)
+
+
+def by_the_clock(address: tuple[str, int], requests: list[bytes], rate: float, seconds: float) -> tuple[Phase, float]:
+    """`rate` questions a second, whatever becomes of them; gives the phase and answers a second while they came."""
+    phase, order, begin = Phase(), itertools.count(), time.monotonic() + 0.5
+    until = begin + seconds
+
+    def client() -> None:
+        while (due := begin + (index := next(order)) / rate) < until:
+            time.sleep(max(0.0, due - time.monotonic()))
+            start = time.monotonic()
+            phase.late = max(phase.late, start - due)
+            outcome = ask(address, requests[index % len(requests)])
+            # From the start, not from when it was due: the figure is the service's; `late` says whether the clients kept up.
+            phase.add(outcome, time.monotonic() - start)
+
+    together([client] * CLIENTS)
+    return phase, phase.goodput(begin, until)
+
+
+class Memory:
+    """Resident memory of a process in MiB, every half second."""
+
+    def __init__(self, pid: int) -> None:
+        self.status = pathlib.Path(f"/proc/{pid}/status")
+        self.samples: list[float] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def now(self) -> float:
+        line = next(line for line in self.status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
+    def watch(self) -> None:
+        while not self.over.wait(0.5):
+            self.samples.append(self.now())
+
+    def __enter__(self):
+        self.samples.append(self.now())
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.over.set()
+        self.thread.join()
+        self.samples.append(self.now())
+
+
+def measure(address: tuple[str, int], pid: int, args: argparse.Namespace) -> int:
+    """The three phases and the verdict."""
+    host = f"{address[0]}:{address[1]}"
+    requests = [packet(host, body) for body in questions(args.corpus)[:200]]
+    closed(address, requests, args.clients, 3)  # caches and allocator warm
+    cores = Cores(lambda: [pid])
+    peaks, peak = closed(address, requests, args.clients, args.peak_seconds)
+    print(f"peak         {peak:6.1f} answers/s, {args.clients} clients, {dict(peaks.count())}; {cores.told()}", flush=True)
+    calm, goodput = by_the_clock(address, requests, 0.8 * peak, args.peak_seconds)
+    print(f"80 %         {goodput:6.1f} answers/s, p99 {calm.p99('200'):.2f} s, {dict(calm.count())}; {cores.told()}", flush=True)
+    with Memory(pid) as memory:
+        storm, goodput = by_the_clock(address, requests, args.times * peak, args.seconds)
+    full_house = args.places / peak
+    allowed = 2 * calm.p99("200") + full_house
+    turned = storm.latencies.get("429", [])
+    # The first quarter fills the house for the first time; after it nothing may grow. Highs of quarters, since it breathes with what
+    # is in the house; five per cent is what is left of that.
+    size = max(1, len(memory.samples) // 4)
+    highs = [max(memory.samples[at : at + size]) for at in (0, size, 2 * size, 3 * size)]
+    growth = highs[3] / highs[1] - 1
+    print(f"{args.times:.0f} x for {args.seconds:.0f} s {goodput:5.1f} answers/s, p99 {storm.p99('200'):.2f} s, {dict(storm.count())}; {cores.told()}")
+    print(f"clients at most {storm.late * 1000:.0f} ms late")
+    rss = ", ".join(f"{high:.0f}" for high in highs)
+    others = {outcome: count for outcome, count in (calm.count() + storm.count()).items() if outcome not in {"200", "429"}}
+    verdicts = [
+        ("goodput", goodput >= 0.95 * peak, f"{goodput / peak:.1%} of the peak, at least 95 %"),
+        ("p99 of accepted", storm.p99("200") <= allowed, f"{storm.p99('200'):.2f} s, at most 2 x {calm.p99('200'):.2f} + {full_house:.2f} = {allowed:.2f} s"),
+        ("429 at once", bool(turned) and storm.p99("429") <= AT_ONCE, f"p50 {percentile(turned, 0.5) * 1000:.1f} ms, p99 {storm.p99('429') * 1000:.1f} ms, at most {AT_ONCE * 1000:.0f} ms"),
+        ("nothing else", not others, f"{others or 'only 200 and 429'}"),
+        ("none at 80 %", not calm.count()["429"], f"{calm.count()['429']} turned away at 80 %"),
+        ("memory flat", growth <= 0.05, f"{memory.samples[0]:.0f} MiB before, highs of the quarters {rss}: {growth:+.1%} from the second to the last"),
+    ]
+    for name, passed, detail in verdicts:
+        print(f"{'ok    ' if passed else 'MISSED'} {name:16} {detail}")
+    return 0 if all(passed for _, passed, _ in verdicts) else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", nargs="?", help="started here, unless --url says what runs")
+    parser.add_argument("--url")
+    parser.add_argument("--pid", type=int, help="of the service behind --url, for its memory")
+    parser.add_argument("--seconds", type=float, default=20, help="of overload; 120 is the full bar")
+    parser.add_argument("--times", type=float, default=10, help="how many times the peak is offered")
+    parser.add_argument("--peak-seconds", type=float, default=15, help="of the peak and of 80 %% of it")
+    parser.add_argument("--clients", type=int, default=32, help="in the closed loop; more than the 16 answers written at once")
+    parser.add_argument("--places", type=int, default=64, help="what the service has for --queue")
+    parser.add_argument("--corpus", help="a folder of `data synth` instead of the example")
+    args = parser.parse_args()
+    if args.url:
+        if not args.pid:
+            parser.error("--url needs --pid")
+        url = urllib.parse.urlsplit(args.url)
+        return measure((url.hostname, url.port or 80), args.pid, args)
+    if not args.binary:
+        parser.error("a binary or --url")
+    with tempfile.TemporaryDirectory(prefix="overload-") as work:
+        os.environ["MORE_R1_QUEUE"] = str(args.places)
+        service = Process("service", args.binary, free_ports(1)[0], pathlib.Path(work) / "log", [])
+        service.start()
+        try:
+            wait(service.name, service.ready)
+            return measure(service.address, service.running.pid, args)
+        finally:
+            if service.running.poll() is None:
+                try:
+                    service.stop()
+                except subprocess.TimeoutExpired:
+                    service.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
