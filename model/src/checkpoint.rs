@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device};
 use ::vision::{Grid, Patches, Processor};
 
 use crate::init::Init;
+use crate::layout::for_answering;
 use crate::sampling::GenerationConfig;
 use crate::text::Positions;
 use crate::tokenizer::Tokenizer;
@@ -73,6 +74,13 @@ impl Checkpoint {
             generation,
             hash: digest(files)?,
         })
+    }
+
+    /// The same, faster in answering; not for training.
+    #[must_use]
+    pub fn for_answering(mut self) -> Self {
+        self.network = for_answering(self.network);
+        self
     }
 
     /// Expands the single placeholder of each image in `ids` to as many as its grid has tokens, and places all tokens.

@@ -219,7 +219,7 @@ impl Extractor {
         ontology: Ontology,
         options: Options,
     ) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::open(files, options.dtype, &options.device)?;
+        let checkpoint = Checkpoint::open(files, options.dtype, &options.device)?.for_answering();
         let calibration = Calibration::open(files)?;
         Ok(Self::new(id, checkpoint, calibration, ontology, options))
     }

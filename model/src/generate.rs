@@ -266,6 +266,7 @@ pub fn generate(
         },
         prefix_bytes: 0,
         image_bytes: 0,
+        threads: 1,
     };
     let mut engine = Engine::new(Arc::clone(checkpoint), settings);
     let mut completions = engine.run(vec![chat.job(checkpoint)]);

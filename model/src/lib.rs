@@ -15,6 +15,7 @@ pub mod files;
 pub mod generate;
 pub mod guide;
 pub mod init;
+mod layout;
 pub mod linear;
 pub mod norm;
 pub mod qwen;

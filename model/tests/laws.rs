@@ -212,7 +212,7 @@ fn assert_identical(name: &str, got: &Completion, want: &Completion) {
 }
 
 /// vllm#9567, #27059: greedy output depends on the batch. Not here, not in one bit: alone, together, fed in large and small pieces,
-/// with everything cached and nothing.
+/// with everything cached and nothing, on one thread and several.
 #[test]
 fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
     for variant in ["a", "b"] {
@@ -235,16 +235,19 @@ fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
             chunk,
             ..Limits::default()
         };
-        for limits in [
-            limits(16, 512),
-            limits(16, 32),
-            limits(2, 64),
-            limits(1, 32),
+        for (limits, threads) in [
+            (limits(16, 512), 1),
+            (limits(16, 512), 2),
+            (limits(16, 512), 5),
+            (limits(16, 32), 3),
+            (limits(2, 64), 2),
+            (limits(1, 32), 2),
         ] {
             let mut engine = Engine::new(
                 Arc::clone(&checkpoint),
                 Settings {
                     limits,
+                    threads,
                     ..Settings::default()
                 },
             );
@@ -252,7 +255,7 @@ fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
                 let together = engine.run(jobs(&checkpoint));
                 for (index, completion) in together.into_iter().enumerate() {
                     let completion = completion.expect("a short job");
-                    let name = format!("{variant} {limits:?} {round} sequence {index}");
+                    let name = format!("{variant} {limits:?} {threads} {round} sequence {index}");
                     assert_identical(&name, &completion, &alone[index]);
                 }
             }

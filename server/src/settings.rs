@@ -151,7 +151,13 @@ impl ModelSettings {
             template: args.template,
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
-            engine: Settings::default(),
+            engine: Settings {
+                threads: match args.device {
+                    DeviceName::Cpu => spare_cores() + 1,
+                    DeviceName::Cuda => 1,
+                },
+                ..Settings::default()
+            },
         };
         let ontology = match &args.ontology {
             Some(file) => read_ontology(file)?,
@@ -194,6 +200,7 @@ impl ServeSettings {
             },
             prefix_bytes: args.prefix_cache_mib << 20,
             image_bytes: args.image_cache_mib << 20,
+            ..model.options.engine
         };
         Ok(Self {
             model,

@@ -11,11 +11,14 @@ mod schedule;
 mod sequence;
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use blake3::Hash;
 use burn::tensor::{DType, Tensor};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use ::vision::Patches;
 
@@ -29,7 +32,7 @@ use crate::checkpoint::{Checkpoint, Prompt};
 use crate::generate::{Completion, FinishReason, Guide};
 use crate::qwen::Span;
 use crate::sampling::{Sampling, log_probability};
-use crate::text::{BLOCK, least_rows, padded};
+use crate::text::{BLOCK, Cache, least_rows, padded};
 
 /// A picture in patches, named by what it shows.
 #[derive(Clone, Debug)]
@@ -93,6 +96,8 @@ pub struct Settings {
     pub prefix_bytes: usize,
     /// Bytes of encoded images kept; 0 keeps none.
     pub image_bytes: usize,
+    /// Shares of a step that are computed side by side: as many as there are cores, 1 on a GPU.
+    pub threads: usize,
 }
 
 impl Default for Settings {
@@ -101,6 +106,7 @@ impl Default for Settings {
             limits: Limits::default(),
             prefix_bytes: 64 << 20,
             image_bytes: 32 << 20,
+            threads: available_parallelism().map_or(1, NonZero::get),
         }
     }
 }
@@ -139,6 +145,7 @@ pub struct Engine {
     coming: HashSet<Hash>,
     next: Id,
     stats: Stats,
+    threads: usize,
 }
 
 impl Engine {
@@ -162,6 +169,7 @@ impl Engine {
             coming: HashSet::new(),
             next: 0,
             stats: Stats::default(),
+            threads: settings.threads.max(1),
         }
     }
 
@@ -249,8 +257,7 @@ impl Engine {
         if plan.is_empty() {
             return vec![];
         }
-        let hidden = self.feed(&plan);
-        let logits = self.logits(&plan, &hidden);
+        let logits = self.feed(&plan);
         let mut logits = logits.chunks_exact(self.checkpoint.config.text.vocab_size);
         let mut ended = vec![];
         for &(id, count) in &plan {
@@ -357,13 +364,13 @@ impl Engine {
         sequence.clock.vision = start.elapsed();
     }
 
-    /// Runs the network over the planned tokens: the last hidden states, sequences one after another.
-    fn feed(&mut self, plan: &[(Id, usize)]) -> Tensor<2> {
+    /// Runs the network over the planned tokens: the scores behind every fed token whose successor is in the answer, in the order of
+    /// the plan, `vocab_size` a token. Shares of the plan are computed side by side; a row's bits do not depend on which rows it is
+    /// computed with (ADR 6), so nobody can tell.
+    fn feed(&mut self, plan: &[(Id, usize)]) -> Vec<f32> {
         let image = self.checkpoint.config.image_token_id;
         let mut counts = plan.iter().copied().peekable();
-        let mut inputs = Vec::with_capacity(plan.len());
-        let mut caches = Vec::with_capacity(plan.len());
-        let mut images = vec![];
+        let mut fed = Vec::with_capacity(plan.len());
         // The plan is in order of admission, which is the order of ids.
         for (&id, sequence) in &mut self.sequences {
             let Some((_, count)) = counts.next_if(|&(planned, _)| planned == id) else {
@@ -373,56 +380,97 @@ impl Engine {
             let ids = sequence.ids[held..held + count].to_vec();
             let prompt = sequence.prompt_len();
             let placeholders = ids.iter().take(prompt.saturating_sub(held));
-            images.extend(sequence.take_rows(placeholders.filter(|&&it| it == image).count()));
-            let axes: Vec<[u32; 3]> = (held..held + count).map(|at| sequence.axes(at)).collect();
-            inputs.push((ids, axes, held));
-            caches.push(sequence.cache.as_mut().expect("it has begun"));
+            let placeholders = placeholders.filter(|&&it| it == image).count();
+            fed.push(Fed {
+                images: sequence.take_rows(placeholders),
+                axes: (held..held + count).map(|at| sequence.axes(at)).collect(),
+                answered: (prompt - 1).saturating_sub(held).min(count),
+                cache: sequence.cache.as_mut().expect("it has begun"),
+                held,
+                ids,
+            });
         }
         assert!(
             counts.next().is_none(),
             "only sequences that exist are planned"
         );
-        let spans: Vec<Span<'_>> = inputs
-            .iter()
-            .map(|(ids, axes, held)| Span {
-                ids,
-                axes,
-                held: *held,
-            })
-            .collect();
-        let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
-        self.checkpoint.network.hidden(&spans, images, &mut caches)
+        let checkpoint = &*self.checkpoint;
+        let shares = shares(fed, self.threads);
+        let logits = shares.into_par_iter().map(|share| run(checkpoint, share));
+        logits.collect::<Vec<Vec<f32>>>().concat()
     }
+}
 
-    /// The scores behind every fed token whose successor is in the answer, in the order of the plan, `vocab_size` a token; rows of
-    /// padding may follow.
-    fn logits(&self, plan: &[(Id, usize)], hidden: &Tensor<2>) -> Vec<f32> {
-        let mut start = 0;
-        let mut wanted = vec![];
-        for (id, count) in plan {
-            let sequence = &self.sequences[id];
-            let (before, after) = (sequence.held() - count, sequence.held());
-            let first = before.max(sequence.prompt_len() - 1).min(after);
-            if first < after {
-                wanted.push(
-                    hidden
-                        .clone()
-                        .narrow(0, start + first - before, after - first),
-                );
-            }
-            start += count;
+/// New tokens of one sequence.
+struct Fed<'a> {
+    ids: Vec<u32>,
+    axes: Vec<[u32; 3]>,
+    held: usize,
+    /// How many of the tokens have their successor in the prompt.
+    answered: usize,
+    /// The rows of the images among them.
+    images: Vec<Tensor<2>>,
+    cache: &'a mut Cache,
+}
+
+/// Cuts `fed` into at most `count` shares of about as many tokens, in order.
+fn shares(fed: Vec<Fed<'_>>, count: usize) -> Vec<Vec<Fed<'_>>> {
+    let total: usize = fed.iter().map(|it| it.ids.len()).sum();
+    let (mut shares, mut before) = (vec![], 0);
+    for it in fed {
+        // Where its middle lies decides; a share that would be empty is none.
+        let share = (2 * before + it.ids.len()) * count / (2 * total.max(1));
+        before += it.ids.len();
+        match shares.last_mut() {
+            Some((last, members)) if *last == share => Vec::push(members, it),
+            _ => shares.push((share, vec![it])),
         }
-        if wanted.is_empty() {
-            return vec![];
-        }
-        let mut rows = Tensor::cat(wanted, 0);
-        let count = rows.dims()[0];
-        let least = least_rows(&self.checkpoint.config.text);
-        if count < least {
-            rows = padded(rows, least - count);
-        }
-        let logits = self.checkpoint.network.logits(rows); // [wanted and padding, vocab]
-        let logits = logits.cast(DType::F32).into_data();
-        logits.try_into_vec().expect("cast to f32 above")
     }
+    shares.into_iter().map(|(_, members)| members).collect()
+}
+
+/// Runs the network over one share.
+fn run(checkpoint: &Checkpoint, share: Vec<Fed<'_>>) -> Vec<f32> {
+    let network = &checkpoint.network;
+    let (mut inputs, mut caches, mut images) = (vec![], vec![], vec![]);
+    for mut it in share {
+        images.append(&mut it.images);
+        inputs.push((it.ids, it.axes, it.held, it.answered));
+        caches.push(it.cache);
+    }
+    let spans: Vec<Span<'_>> = inputs
+        .iter()
+        .map(|(ids, axes, held, _)| Span {
+            ids,
+            axes,
+            held: *held,
+        })
+        .collect();
+    let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
+    let hidden = network.hidden(&spans, images, &mut caches);
+    let (mut start, mut wanted) = (0, vec![]);
+    for (ids, _, _, answered) in &inputs {
+        if *answered < ids.len() {
+            let rows = hidden.clone();
+            wanted.push(rows.narrow(0, start + answered, ids.len() - answered));
+        }
+        start += ids.len();
+    }
+    if wanted.is_empty() {
+        return vec![];
+    }
+    let mut rows = Tensor::cat(wanted, 0);
+    let count = rows.dims()[0];
+    let least = least_rows(&checkpoint.config.text);
+    if count < least {
+        rows = padded(rows, least - count);
+    }
+    let logits = network.logits(rows); // [wanted and padding, vocab]
+    let mut logits: Vec<f32> = logits
+        .cast(DType::F32)
+        .into_data()
+        .try_into_vec()
+        .expect("cast to f32 above");
+    logits.truncate(count * checkpoint.config.text.vocab_size);
+    logits
 }

@@ -36,7 +36,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
         settings.options.dtype,
         &settings.options.device,
     )
-    .map(Arc::new)?;
+    .map(|it| Arc::new(it.for_answering()))?;
     let images = files
         .iter()
         .map(|file| {
