@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts the binary and asks it what a user would: ready? a relation as JSON, as a form; a mistake; the end.
+# Starts the binary and asks it what a user would: ready? a relation as JSON, as a form, as a graph; with and without a key; a mistake;
+# other relations while it runs; the end.
 # Usage: tests/smoke.sh PATH/TO/more-r1 [flags for serve]
 set -euo pipefail
 binary="${1:?usage: tests/smoke.sh PATH/TO/more-r1 [flags for serve]}"
@@ -23,7 +24,15 @@ expect() { # what, text, pattern
     echo "ok: $1"
 }
 
-"$binary" serve --listen 127.0.0.1:0 "$@" 2>"$work/log" &
+# One part of the settings in a file, one in the environment, one typed.
+key() { "$binary" key --json --name "$@"; }
+user=$(key alice)
+admin=$(key root --admin)
+of() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/" <<<"$2"; }
+{ of line "$user"; of line "$admin"; } >"$work/keys"
+printf '[serve]\nlisten = "127.0.0.1:0"\nqueue = 8\napi_keys = "%s"\n' "$work/keys" >"$work/settings.toml"
+printf '{"name":"small","types":[{"name":"per","description":"person"},{"name":"misc","description":"thing"}],"labels":[{"name":"/per/misc/awarded","object_type":"per","entity_type":"misc","definition":"the object got the entity"},{"name":"none","object_type":null,"entity_type":null,"definition":"no relation"}]}' >"$work/ontology.json"
+MORE_R1_ONTOLOGY="$work/ontology.json" "$binary" serve --settings "$work/settings.toml" "$@" 2>"$work/log" &
 server=$!
 url=""
 for _ in $(seq 300); do
@@ -38,6 +47,11 @@ done
 expect "healthz" "$(curl -sS "$url/healthz")" '"status":"ok"'
 expect "readyz" "$(curl -sS "$url/readyz")" '"status":"ready"'
 expect "openapi" "$(curl -sS "$url/openapi.json")" '"/extract"'
+
+expect "metrics" "$(curl -sS "$url/metrics")" '^more_r1_places 8$'
+expect "no key" "$(curl -sS "$url/ontology")" '"status":401'
+curl() { command curl -H "authorization: Bearer $(of key "$user")" "$@"; }
+expect "the ontology of the environment" "$(curl -sS "$url/ontology")" '"name":"small"'
 
 bbox=$(sed -n 1p examples/question.txt)
 entity=$(sed -n 2p examples/question.txt)
@@ -67,9 +81,27 @@ expect "a mistake" "$wrong" '"field":"entity".* 422 application/problem\+json'
 wrong=$(curl -sS -w ' %{http_code} %{content_type}' "$url/nowhere")
 expect "a wrong path" "$wrong" 'not-found.* 404 application/problem\+json'
 
+graph=$(curl -sS "$url/extract?format=turtle" -F "image=@$photo" -F "bbox=$bbox" -F "text=$text" -F "entity=$entity")
+expect "a graph" "$graph" 'xywh=pixel:257,122,63,111'
+
+hash() { curl -sS "$url/ontology" | sed 's/.*"hash":"\([^"]*\)".*/\1/'; }
+before=$(hash)
+sed -i 's/"small"/"other"/' "$work/ontology.json"
+kill -HUP "$server"
+for _ in $(seq 50); do [ "$(hash)" = "$before" ] || break; sleep 0.1; done
+[ "$(hash)" != "$before" ] || fail "SIGHUP read nothing"
+echo '{' >"$work/ontology.json"
+now=$(hash)
+expect "a broken file" "$(command curl -sS -X POST "$url/admin/reload" -H "x-api-key: $(of key "$admin")")" '"status":500'
+expect "no admin" "$(curl -sS -X POST "$url/admin/reload")" '"status":403'
+[ "$(hash)" = "$now" ] || fail "a broken file changed the relations"
+echo "ok: relations read again"
+
 peak=$(awk '/VmHWM/ { print int($2 / 1024) }' "/proc/$server/status" 2>/dev/null || echo 0)
 echo "peak memory: $peak MiB"
 kill -TERM "$server"
+sleep 0.3
+expect "the door is still open" "$(curl -sS -w ' %{http_code}' "$url/readyz")" 'shutting-down.* 503'
 wait "$server" || fail "the service did not end cleanly"
 server=""
 echo "ok: SIGTERM"

@@ -42,7 +42,7 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
         let (limits, deadline) = (settings.limits, settings.deadline);
         let state = AppState::guarded(limits, settings.decoders, deadline, access, sources);
         let loading = load(settings.model, settings.places, state.clone())?;
-        let signal = signals()?;
+        let signal = signals(settings.drain)?;
         tokio::spawn(reload(state.clone())?);
         tokio::select! {
             result = run(listener, state, signal, settings.grace) => result,
@@ -54,22 +54,24 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
     result
 }
 
-/// Answers on `listener` until `shutdown` is done, then gives running requests `grace` to finish.
+/// Answers on `listener` until `shutdown` is done and for as long afterwards as it says, then gives running requests `grace` to
+/// finish. In between new work gets 503, and so does `/readyz`: a balancer notices while there is still somebody to say so.
 ///
 /// # Errors
 /// When the socket fails.
 pub async fn run(
     listener: TcpListener,
     state: AppState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: impl Future<Output = Duration> + Send + 'static,
     grace: Duration,
 ) -> Result<()> {
     let (ending, mut ended) = watch::channel(false);
     let draining = state.clone();
     let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
-        shutdown.await;
+        let open = shutdown.await;
         tracing::info!("shutting down");
         draining.drain();
+        tokio::time::sleep(open).await;
         let _ = ending.send(true); // Only a server that is already gone does not listen.
     });
     let deadline = async {
@@ -149,14 +151,14 @@ fn reload(state: AppState) -> Result<impl Future<Output = ()> + Send + 'static> 
     })
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-fn signals() -> Result<impl Future<Output = ()> + Send + 'static> {
+/// Resolves at the first SIGTERM or SIGINT to how long the door stays open: a person at a terminal does not wait for balancers.
+fn signals(drain: Duration) -> Result<impl Future<Output = Duration> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => drain,
+            _ = interrupt.recv() => Duration::ZERO,
         }
     })
 }

@@ -53,6 +53,8 @@ pub struct ServeSettings {
     pub limits: RequestLimits,
     /// How long a question may take.
     pub deadline: Duration,
+    /// How long the door stays open after SIGTERM.
+    pub drain: Duration,
     /// What running requests get after the signal to end.
     pub grace: Duration,
 }
@@ -232,6 +234,7 @@ impl ServeSettings {
                 answer_tokens: args.model.max_answer_tokens,
             },
             deadline: Duration::from_secs(args.deadline_seconds),
+            drain: Duration::from_secs(args.drain_seconds),
             grace: Duration::from_secs(args.grace_seconds),
         })
     }

@@ -29,6 +29,7 @@ pub async fn start(state: AppState, grace: Duration) -> Running {
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move {
         let _ = stopped.await; // A dropped sender ends the service too.
+        Duration::ZERO
     };
     let ended = tokio::spawn(server::serve::run(listener, state, shutdown, grace));
     Running {

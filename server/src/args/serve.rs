@@ -107,7 +107,16 @@ pub struct ServeArgs {
     /// Longest entity in characters.
     #[arg(long, env = "MORE_R1_MAX_ENTITY_CHARS", default_value_t = ENTITY_CHARS, value_name = "N")]
     pub max_entity_chars: usize,
-    /// Seconds that running requests get to finish after SIGTERM.
+    /// Seconds after SIGTERM in which new work, and the question whether the service is ready, still get an answer: 503. So balancers turn away
+    /// before the door closes.
+    #[arg(
+        long,
+        env = "MORE_R1_DRAIN_SECONDS",
+        default_value_t = 2,
+        value_name = "N"
+    )]
+    pub drain_seconds: u64,
+    /// Seconds that running requests get to finish after that.
     #[arg(
         long,
         env = "MORE_R1_GRACE_SECONDS",
