@@ -384,6 +384,7 @@ fn forced_tokens_fed_at_once_have_the_log_probabilities_of_tokens_fed_one_by_one
     assert!(off < TOLERANCE, "log-probabilities differ by {off}");
 }
 
+/// verl#3469, R1-V#91: the model says image placeholders.
 #[test]
 fn vision_placeholders_are_never_generated() {
     let checkpoint = open("a");

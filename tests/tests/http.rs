@@ -204,6 +204,7 @@ async fn a_plain_request_id_is_kept() {
     );
 }
 
+/// vllm#9238, #29869, #58192: preprocessing starves the engine, a 503 comes after seconds of image work.
 #[tokio::test]
 async fn a_full_house_says_so_before_it_reads() {
     let (go, signal) = channel();

@@ -22,6 +22,36 @@ fn every_problem_is_documented() {
     }
 }
 
+/// Threads in which users of other engines complained; each is named at the test that keeps it from happening here.
+#[test]
+fn every_complaint_has_its_test() {
+    let places = [
+        "tests/tests/complaints.rs",
+        "tests/tests/http.rs",
+        "model/tests/laws.rs",
+        "model/tests/golden.rs",
+    ];
+    let sources = places.map(read).concat();
+    for thread in [
+        "QwenLM/Qwen3-VL#676, #1210, #1035",
+        "llama.cpp#16880",
+        "sglang#33464, llama.cpp#20870, ollama#18418",
+        "vllm#15294, lmdeploy#3780, sglang#28587",
+        "vllm#15080, ollama#11297",
+        "vllm#9567, #27059",
+        "vllm#9238, #29869, #58192",
+        "vllm PR#17378",
+        "LMCache#3301",
+        "vllm#12619, #18255",
+        "verl#3469, R1-V#91",
+        "vllm#54947",
+        "vllm#33871, sglang#3746",
+        "CVE-2026-22778",
+    ] {
+        assert!(sources.contains(thread), "no test names {thread}");
+    }
+}
+
 #[test]
 fn every_source_file_has_a_header() {
     for room in ["proto", "vision", "model", "train", "server", "tests"] {
