@@ -7,13 +7,8 @@ binary=$(realpath "${1:?usage: tests/balance.sh PATH/TO/more-r1 [options of test
 shift
 cd "$(dirname "$0")/.."
 
-if ! command -v haproxy >/dev/null; then
-    echo "no haproxy here: installing Debian's"
-    install() { apt-get install --yes --no-install-recommends haproxy; }
-    if ! { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && { install || { apt-get update && install; }; }; } >/dev/null 2>&1; then
-        echo "skipped: HAProxy is not installed and cannot be (needs root and Debian's packages)"
-        exit 77
-    fi
-fi
+# shellcheck source=tests/service.sh
+source tests/service.sh
+provide haproxy haproxy
 haproxy -v | head -n 1
 exec python3 tests/balance.py "$@" processes "$binary" --haproxy "$(command -v haproxy)"

@@ -9,13 +9,9 @@ if ! "$venv/bin/python" -c 'import openai; assert openai.__version__ == "3.52.0"
     python3 -m venv "$venv" && "$venv/bin/pip" install -q openai==3.52.0 ||
         { echo "skipped: the client cannot be installed here"; exit 77; }
 fi
+# shellcheck source=tests/service.sh
+source service.sh
 log=$(mktemp)
-"$binary" serve --listen 127.0.0.1:0 2>"$log" &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; rm -f "$log"' EXIT
-for _ in $(seq 300); do
-    address=$(sed -n 's/.*address=\(127\.0\.0\.1:[0-9]*\).*/\1/p' "$log" | head -n 1)
-    [ -n "$address" ] && "$binary" health --url "http://$address/readyz" >/dev/null 2>&1 && break
-    sleep 0.1
-done
-"$venv/bin/python" openai_client.py "http://$address/v1" ../examples/photo.jpg
+trap 'stop_service; rm -f "$log"' EXIT
+start_service "$binary" "$log"
+"$venv/bin/python" openai_client.py "$url/v1" ../examples/photo.jpg

@@ -8,10 +8,11 @@ shift
 cd "$(dirname "$0")/.."
 photo=examples/photo.jpg
 work=$(mktemp -d)
-server=""
+# shellcheck source=tests/service.sh
+source tests/service.sh
 finish() {
     local code=$?
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    stop_service
     [ $code -eq 0 ] || { echo "smoke test FAILED"; cat "$work/log" 2>/dev/null || true; }
     rm -rf "$work"
     exit $code
@@ -30,20 +31,10 @@ user=$(key alice)
 admin=$(key root --admin)
 of() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/" <<<"$2"; }
 { of line "$user"; of line "$admin"; } >"$work/keys"
-printf '[serve]\nlisten = "127.0.0.1:0"\nqueue = 8\napi_keys = "%s"\n' "$work/keys" >"$work/settings.toml"
+printf '[serve]\nqueue = 8\napi_keys = "%s"\n' "$work/keys" >"$work/settings.toml"
 printf '{"name":"small","types":[{"name":"per","description":"person"},{"name":"misc","description":"thing"}],"labels":[{"name":"/per/misc/awarded","object_type":"per","entity_type":"misc","definition":"the object got the entity"},{"name":"none","object_type":null,"entity_type":null,"definition":"no relation"}]}' >"$work/ontology.json"
-MORE_R1_ONTOLOGY="$work/ontology.json" "$binary" serve --settings "$work/settings.toml" "$@" 2>"$work/log" &
-server=$!
-url=""
-for _ in $(seq 300); do
-    kill -0 "$server" 2>/dev/null || fail "the service ended"
-    address=$(sed -n 's/.*address=\(127\.0\.0\.1:[0-9]*\).*/\1/p' "$work/log" | head -n 1)
-    if [ -n "$address" ]; then
-        url="http://$address"
-        "$binary" health --url "$url/readyz" >/dev/null 2>&1 && break
-    fi
-    sleep 0.1
-done
+export MORE_R1_ONTOLOGY="$work/ontology.json"
+start_service "$binary" "$work/log" --settings "$work/settings.toml" "$@"
 expect "healthz" "$(curl -sS "$url/healthz")" '"status":"ok"'
 expect "readyz" "$(curl -sS "$url/readyz")" '"status":"ready"'
 expect "openapi" "$(curl -sS "$url/openapi.json")" '"/extract"'
