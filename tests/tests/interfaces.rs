@@ -433,6 +433,27 @@ async fn metrics_count_what_was_answered() {
     assert_eq!(text(&loading, get("/metrics")).await.0, 200);
 }
 
+/// The dashboard asks for nothing that is not there.
+#[tokio::test]
+async fn the_dashboard_fits_the_metrics() {
+    let state = ready();
+    ask(&state, post(question().to_string())).await;
+    let (_, _, body) = text(&state, get("/metrics")).await;
+    let dashboard: Value = serde_json::from_str(include_str!("../../docker/grafana.json")).expect("JSON");
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().expect("targets") {
+            let expression = target["expr"].as_str().expect("an expression");
+            let words = expression.split(|it: char| !it.is_alphanumeric() && it != '_');
+            for name in words.filter(|it| it.starts_with("more_r1_")) {
+                assert!(body.contains(&format!("\n{name}")), "{name}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 20, "{asked}");
+}
+
 #[tokio::test]
 async fn the_interface_can_be_browsed() {
     let state = ready();
