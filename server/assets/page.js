@@ -452,16 +452,23 @@ $("question").addEventListener("submit", async (event) => {
   }
 });
 
+/** Some services want a key. It is asked for once one did, and forgotten with the page. */
+function withKey(headers = {}) {
+  const key = $("key").value.trim();
+  return key ? { ...headers, authorization: `Bearer ${key}` } : headers;
+}
+
 async function ask(signal) {
   if (ontology.labels.length === 0) await readOntology();
   const image = await base64(question.file);
   const body = { image, bbox: bbox(), text: $("text").value, entity: $("entity").value, stream: true, scores: true };
   const response = await fetch("extract", {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "text/event-stream" },
+    headers: withKey({ "content-type": "application/json", accept: "text/event-stream" }),
     body: JSON.stringify(body),
     signal,
   });
+  if (response.status === 401) $("key-line").hidden = false;
   if (!response.ok) throw await Problem.of(response);
   let whole = false;
   for await (const { event, data } of events(response.body)) {
@@ -734,7 +741,7 @@ async function listExamples() {
 
 /** Without it labels have no definitions; a service that is still loading its model has none yet. */
 async function readOntology() {
-  const response = await fetch("ontology");
+  const response = await fetch("ontology", { headers: withKey() });
   if (!response.ok) return;
   const { hash, ontology: read } = await response.json();
   ontology = read;

@@ -3,9 +3,8 @@
 //! Not here: settings (`settings.rs`), the socket and the signals (`serve.rs`).
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -72,7 +71,8 @@ pub struct AppState {
 
 struct Inner {
     engine: OnceLock<Arc<Engine>>,
-    draining: AtomicBool,
+    /// Since it is about to end: when refusals may be told.
+    draining: OnceLock<Instant>,
     pool: Pool,
     limits: RequestLimits,
     deadline: Duration,
@@ -123,7 +123,7 @@ impl AppState {
     ) -> Self {
         let inner = Inner {
             engine: OnceLock::new(),
-            draining: AtomicBool::new(false),
+            draining: OnceLock::new(),
             pool: Pool::new(decoders),
             limits,
             deadline,
@@ -142,20 +142,33 @@ impl AppState {
         let _ = self.inner.engine.set(Arc::new(engine));
     }
 
-    /// Says that the service is about to end: it is not ready any more, what has begun is finished.
-    pub fn drain(&self) {
-        self.inner.draining.store(true, Ordering::Relaxed);
+    /// Says that the service is about to end: it is not ready any more, what has begun is finished, new work is refused. For as long as
+    /// `hold` refusals are held back: who is refused at once looks idle, and a balancer would send it everything until its next check.
+    pub fn drain(&self, hold: Duration) {
+        let _ = self.inner.draining.set(Instant::now() + hold); // the first call counts
+    }
+
+    /// Waits until a refusal may be told, if there is to be one.
+    pub(crate) async fn hold(&self) {
+        if let Some(&until) = self.inner.draining.get() {
+            tokio::time::sleep_until(until.into()).await;
+        }
     }
 
     /// The engine, when the service takes questions.
     ///
     /// # Errors
-    /// [`ApiError::NotReady`] before [`AppState::install`], [`ApiError::ShuttingDown`] after [`AppState::drain`].
+    /// [`ApiError::NotReady`] before [`AppState::install`], [`ApiError::ShuttingDown`] after [`AppState::drain`],
+    /// [`ApiError::Broken`] when the engine has given up.
     pub fn engine(&self) -> Result<&Arc<Engine>, ApiError> {
-        if self.inner.draining.load(Ordering::Relaxed) {
+        if self.inner.draining.get().is_some() {
             return Err(ApiError::ShuttingDown);
         }
-        self.inner.engine.get().ok_or(ApiError::NotReady)
+        let engine = self.inner.engine.get().ok_or(ApiError::NotReady)?;
+        if engine.has_stopped() {
+            return Err(ApiError::Broken);
+        }
+        Ok(engine)
     }
 
     /// Reads relations and keys again; if one file is unusable, nothing changes.

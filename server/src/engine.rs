@@ -7,19 +7,20 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
+use image::RgbImage;
 use model::engine::{Id, Picture, Stats};
 use model::extract::Prepared;
 use model::generate::Chat;
 use model::guide::Script;
 use model::template::Message;
 use model::tokenizer::Tokenizer;
-use model::{Answer, Completion, Extractor, Info, Question, Sampling};
+use model::{Answer, Completion, Extractor, Info, Question, Sampling, Scene, Terms};
 use proto::Ontology;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use vision::Processor;
+use vision::{PixelBox, Processor};
 
 use crate::metrics::EngineMetrics;
 
@@ -138,7 +139,12 @@ pub struct Engine {
     seats: Arc<Semaphore>,
     places: usize,
     metrics: Arc<EngineMetrics>,
+    thread: JoinHandle<()>,
 }
+
+/// After so many panics with no task done in between the thread gives up: the service is not ready any more, and its supervisor
+/// starts a new one.
+const MOST_PANICS: usize = 3;
 
 struct Waiting {
     task: Task,
@@ -164,7 +170,7 @@ impl Engine {
         let model = Arc::clone(&extract);
         let metrics = Arc::new(EngineMetrics::new(extract.info()));
         let measured = Arc::clone(&metrics);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || work(&model, &jobs, &measured))?;
         let seats = Arc::new(Semaphore::new(places));
@@ -174,6 +180,7 @@ impl Engine {
             seats,
             places,
             metrics,
+            thread,
         })
     }
 
@@ -237,6 +244,47 @@ impl Engine {
         self.seats.available_permits()
     }
 
+    /// Whether its thread has given up.
+    pub fn has_stopped(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Reads the prompt of a question and writes one token: what is loaded or computed only once is there afterwards, and so is the
+    /// beginning that all prompts share. Blocks until then.
+    ///
+    /// # Errors
+    /// A model that cannot answer.
+    pub fn warm_up(&self) -> Result<(), EngineError> {
+        let scene = Scene::new(RgbImage::new(64, 64));
+        let question = Question {
+            scene: &scene,
+            region: PixelBox {
+                x0: 0,
+                y0: 0,
+                x1: 32,
+                y1: 32,
+            },
+            text: "Warm-up",
+            entity: "Warm-up",
+            terms: &Terms::default(),
+        };
+        let Prepared {
+            prompt, pictures, ..
+        } = self.extract.prepare(&question)?;
+        let chat = Chat {
+            prompt,
+            pictures: pictures.to_vec(),
+            sampling: Sampling::default(),
+            max_new_tokens: 1,
+            stop: vec![],
+            choices: vec![],
+            top_logprobs: 0,
+        };
+        let reply = self.submit(self.reserve()?, Task::Chat(chat), None);
+        let written = reply.blocking_recv();
+        written.unwrap_or(Err(EngineError::Stopped)).map(drop)
+    }
+
     /// What it has done and holds.
     pub fn metrics(&self) -> &EngineMetrics {
         &self.metrics
@@ -247,6 +295,7 @@ impl Engine {
 fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMetrics) {
     let mut session = Arc::clone(extract).open();
     let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
+    let mut panics = 0;
     loop {
         metrics.observe(&session.stats());
         if tickets.is_empty() {
@@ -271,6 +320,7 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMe
         match catch_unwind(AssertUnwindSafe(|| session.step())) {
             Ok(ended) => {
                 for (id, written) in ended {
+                    panics = 0;
                     metrics.finished(&written);
                     if let Some(ticket) = tickets.remove(&id) {
                         ticket.send(written.map_err(EngineError::Model));
@@ -284,6 +334,11 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMe
                 let why = panic_text(panic.as_ref());
                 for (_, ticket) in std::mem::take(&mut tickets) {
                     ticket.send(Err(EngineError::Panicked(why.clone())));
+                }
+                panics += 1;
+                if panics == MOST_PANICS {
+                    tracing::error!(panics, why, "the engine gives up");
+                    return;
                 }
                 session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
                 metrics.restarted();

@@ -110,6 +110,9 @@ pub enum ApiError {
     /// The model is still being loaded.
     #[error("the model is still being loaded; GET /readyz tells when it is there")]
     NotReady,
+    /// The engine gave up after several panics.
+    #[error("the model has stopped; the service has to be started again")]
+    Broken,
     /// The service is about to end.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -185,7 +188,7 @@ impl ApiError {
             Self::NotAnObject => Kind(S::UNPROCESSABLE_ENTITY, "not-an-object"),
             Self::Field(error) => field_kind(error),
             Self::PromptTooLong { .. } => Kind(S::UNPROCESSABLE_ENTITY, "prompt-too-long"),
-            Self::NotReady => Kind(S::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::NotReady | Self::Broken => Kind(S::SERVICE_UNAVAILABLE, "not-ready"),
             Self::ShuttingDown => Kind(S::SERVICE_UNAVAILABLE, "shutting-down"),
             Self::Overloaded { .. } => Kind(S::TOO_MANY_REQUESTS, "overloaded"),
             Self::TooLate { .. } => Kind(S::GATEWAY_TIMEOUT, "too-late"),

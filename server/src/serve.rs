@@ -70,7 +70,7 @@ pub async fn run(
     let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
         let open = shutdown.await;
         tracing::info!("shutting down");
-        draining.drain();
+        draining.drain(open / 2);
         tokio::time::sleep(open).await;
         let _ = ending.send(true); // Only a server that is already gone does not listen.
     });
@@ -104,7 +104,9 @@ fn load(
             .map_err(anyhow::Error::new)
             .and_then(|extractor| {
                 let info = extractor.info().clone();
-                state.install(Engine::start(Arc::new(extractor), places)?);
+                let engine = Engine::start(Arc::new(extractor), places)?;
+                engine.warm_up()?;
+                state.install(engine);
                 Ok(info)
             });
         match opened {

@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("more-r1-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder for the test");
-        Self(path)
-    }
-
     fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.0.join(name)).expect("it was written")
+        std::fs::read_to_string(self.0.path().join(name)).expect("it was written")
     }
 
     /// The answers in a file, by row; how long they took is left out.
@@ -31,12 +26,6 @@ impl Folder {
             (line["row"].as_u64().expect("a row"), line)
         };
         self.read(name).lines().map(line).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -82,16 +71,16 @@ fn extract(folder: &Folder, args: &[&str]) -> Output {
             "2",
         ])
         .args(args)
-        .current_dir(&folder.0)
+        .current_dir(folder.0.path())
         .output()
         .expect("the binary runs")
 }
 
 #[test]
 fn every_row_gets_a_line_and_an_interrupted_run_goes_on() {
-    let folder = Folder::new("corpus");
-    std::fs::copy(photo(), folder.0.join("photo.jpg")).expect("the example is there");
-    std::fs::write(folder.0.join("rows.jsonl"), rows()).expect("a new file");
+    let folder = Folder(TempDir::new().expect("a folder for the test"));
+    std::fs::copy(photo(), folder.0.path().join("photo.jpg")).expect("the example is there");
+    std::fs::write(folder.0.path().join("rows.jsonl"), rows()).expect("a new file");
 
     let output = extract(&folder, &["--output", "whole.jsonl", "--scores"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -136,7 +125,7 @@ fn every_row_gets_a_line_and_an_interrupted_run_goes_on() {
     let lines = folder.read("whole.jsonl");
     let mut kept: String = lines.split_inclusive('\n').take(3).collect();
     kept += lines.lines().nth(3).expect("eight lines"); // whole, but for the end of the line
-    std::fs::write(folder.0.join("again.jsonl.part"), kept).expect("a new file");
+    std::fs::write(folder.0.path().join("again.jsonl.part"), kept).expect("a new file");
     assert_eq!(
         extract(&folder, &["--output", "again.jsonl"]).status.code(),
         Some(2)

@@ -1,20 +1,13 @@
 //! `train sft` as a shell sees it: a run that is killed (`SIGKILL`) and started again ends where an undisturbed one does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 const STEPS: u64 = 12;
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn more_r1(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_more-r1"));
@@ -86,27 +79,29 @@ fn losses(folder: &Path, run: &str) -> Vec<Value> {
 
 #[test]
 fn a_killed_run_ends_where_an_undisturbed_one_does() {
-    let path = std::env::temp_dir().join(format!("more-r1-killed-{}", std::process::id()));
-    std::fs::create_dir_all(&path).expect("the temporary folder is writable");
-    let folder = Folder(path);
+    let folder = TempDir::new().expect("the temporary folder is writable");
     let run = |args: &[&str]| {
-        let status = more_r1(&folder.0, args).status().expect("the binary runs");
+        let status = more_r1(folder.path(), args)
+            .status()
+            .expect("the binary runs");
         assert!(status.success(), "{args:?}: {status}");
     };
     run(&[
         "data", "synth", "--out", "data", "--seed", "4", "--train", "24", "--dev", "1", "--test",
         "1",
     ]);
-    let whole = write_config(&folder.0, "whole");
+    let whole = write_config(folder.path(), "whole");
     run(&["train", "sft", "--config", &whole]);
 
-    let killed = write_config(&folder.0, "killed");
+    let killed = write_config(folder.path(), "killed");
     let args = ["train", "sft", "--config", &killed];
     // Killed once before the first checkpoint may be there, once behind one, wherever the process then is.
     for checkpoint in ["base", "checkpoint-4"] {
-        let mut child = more_r1(&folder.0, &args).spawn().expect("the binary runs");
+        let mut child = more_r1(folder.path(), &args)
+            .spawn()
+            .expect("the binary runs");
         let begin = Instant::now();
-        while !folder.0.join("killed").join(checkpoint).exists() {
+        while !folder.path().join("killed").join(checkpoint).exists() {
             assert!(begin.elapsed() < Duration::from_mins(2), "no {checkpoint}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -116,11 +111,14 @@ fn a_killed_run_ends_where_an_undisturbed_one_does() {
     }
     run(&args);
 
-    let (whole, killed) = (losses(&folder.0, "whole"), losses(&folder.0, "killed"));
+    let (whole, killed) = (
+        losses(folder.path(), "whole"),
+        losses(folder.path(), "killed"),
+    );
     assert_eq!(whole.len() as u64, STEPS);
     assert_eq!(whole, killed, "every loss, bit for bit");
     let weights = |run: &str| {
-        let path = folder.0.join(run).join(format!("checkpoint-{STEPS}"));
+        let path = folder.path().join(run).join(format!("checkpoint-{STEPS}"));
         std::fs::read(path.join("model.safetensors")).expect("the last checkpoint")
     };
     assert!(weights("whole") == weights("killed"), "the weights differ");

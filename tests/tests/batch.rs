@@ -193,7 +193,7 @@ async fn a_batch_that_has_begun_is_finished_while_the_service_ends() {
     let state = state(Stub::new(Manner::Wait(Mutex::new(signal))), 4);
     let pair = json!({"bbox": question()["bbox"], "entity": question()["entity"]});
     let response = send(&state, &pairs(json!([pair, pair, pair]))).await;
-    state.drain();
+    state.drain(std::time::Duration::ZERO);
     for _ in 0..3 {
         go.send(()).expect("the stub waits");
     }

@@ -111,7 +111,7 @@ async fn the_probes_tell_alive_from_ready() {
         ask(&state, get("/readyz")).await.body,
         json!({"status": "ready"})
     );
-    state.drain();
+    state.drain(std::time::Duration::ZERO);
     assert_eq!(
         ask(&state, get("/readyz")).await.problem(),
         "503 shutting-down -"
@@ -264,6 +264,29 @@ async fn a_question_without_an_answer_is_given_up() {
     let state = tests::hurried(stub, 1, std::time::Duration::from_millis(50));
     let late = ask(&state, post(question().to_string())).await;
     assert_eq!(late.problem(), "504 too-late -");
+}
+
+#[tokio::test]
+async fn an_engine_that_panics_on_everything_is_not_ready() {
+    let state = state(Stub::new(Manner::Panic), 1);
+    for _ in 0..3 {
+        assert_eq!(ask(&state, get("/readyz")).await.status, StatusCode::OK);
+        let answer = ask(&state, post(question().to_string())).await;
+        assert_eq!(answer.problem(), "500 internal -");
+    }
+    // The thread ends after its last reply.
+    for _ in 0..100 {
+        let ready = ask(&state, get("/readyz")).await;
+        if ready.status != StatusCode::OK {
+            assert_eq!(ready.problem(), "503 not-ready -");
+            let refused = ask(&state, post(question().to_string())).await;
+            assert_eq!(refused.problem(), "503 not-ready -");
+            assert_eq!(ask(&state, get("/healthz")).await.status, StatusCode::OK);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("still ready");
 }
 
 #[tokio::test]

@@ -439,7 +439,8 @@ async fn the_dashboard_fits_the_metrics() {
     let state = ready();
     ask(&state, post(question().to_string())).await;
     let (_, _, body) = text(&state, get("/metrics")).await;
-    let dashboard: Value = serde_json::from_str(include_str!("../../docker/grafana.json")).expect("JSON");
+    let dashboard: Value =
+        serde_json::from_str(include_str!("../../docker/grafana.json")).expect("JSON");
     let mut asked = 0;
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().expect("targets") {

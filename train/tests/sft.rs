@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
 use proto::{Ontology, Template};
+use tempfile::TempDir;
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::data::{Record, read_records};
 use train::eval::{self, EvalOptions};
@@ -17,23 +18,6 @@ use train::optim::{AdamWConfig, Grads};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
-
-/// A directory that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("more-r1-sft-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the temporary folder is writable");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn corpus(folder: &Path) -> PathBuf {
     let out = folder.join("data");
@@ -114,14 +98,14 @@ fn metrics(config: &SftConfig) -> Vec<Metrics> {
 
 #[test]
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
-    let folder = Folder::new("resume");
-    corpus(&folder.0);
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
     let device = Device::flex();
-    let whole = config(&folder.0, "whole");
+    let whole = config(folder.path(), "whole");
     let done = sft::run(&whole, &device).expect("the run ends");
     assert_eq!(done.steps, 6, "1.5 epochs of 16 records in steps of 4");
 
-    let mut cut = config(&folder.0, "cut");
+    let mut cut = config(folder.path(), "cut");
     cut.training.max_steps = Some(3);
     sft::run(&cut, &device).expect("the first part ends");
     // What a kill may leave: a checkpoint half written, and a metric line behind the last checkpoint.
@@ -169,9 +153,9 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
 /// What is shared in a pass is computed once; nobody learns anything else by it.
 #[test]
 fn examples_in_one_pass_learn_what_each_learns_alone() {
-    let folder = Folder::new("shared");
-    let data = corpus(&folder.0);
-    let mut config = config(&folder.0, "run");
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
     sft::run(&config, &Device::flex()).expect("the run ends");
     let files = Files::Dir(config.run_dir.join("checkpoint-1"));
@@ -228,9 +212,9 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
 
 #[test]
 fn another_configuration_does_not_go_on_with_the_run() {
-    let folder = Folder::new("config");
-    corpus(&folder.0);
-    let mut config = config(&folder.0, "run");
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
     sft::run(&config, &Device::flex()).expect("the run ends");
     config.training.learning_rate = 1e-3;
@@ -243,9 +227,9 @@ fn another_configuration_does_not_go_on_with_the_run() {
 
 #[test]
 fn frozen_parts_keep_their_values_and_the_rest_learns() {
-    let folder = Folder::new("freeze");
-    corpus(&folder.0);
-    let mut config = config(&folder.0, "run");
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(2);
     config.training.freeze = vec!["visual".into()];
     sft::run(&config, &Device::flex()).expect("the run ends");
@@ -264,9 +248,9 @@ fn frozen_parts_keep_their_values_and_the_rest_learns() {
 
 #[test]
 fn an_untrained_model_already_follows_the_grammar() {
-    let folder = Folder::new("eval");
-    let data = corpus(&folder.0);
-    let mut config = config(&folder.0, "run");
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
     let summary = sft::run(&config, &Device::flex()).expect("the run ends");
     let files = Files::Dir(summary.checkpoint);

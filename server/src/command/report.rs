@@ -32,6 +32,11 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
             format!("{:.4}", report.consistent_traces),
         ),
         ("types agree", format!("{:.4}", report.types_agree)),
+        (
+            "calibration error",
+            format!("{:.4}", report.reliability.ece()),
+        ),
+        ("Brier score", format!("{:.4}", report.reliability.brier())),
     ];
     let totals = totals
         .map(|(name, value)| format!("<tr><td>{name}<td>{value}"))

@@ -20,6 +20,7 @@ pub async fn user(
         let key = keys.find(sent).ok_or(ApiError::Unauthorized)?;
         tracing::Span::current().record("key", &key.name);
     }
+    state.hold().await;
     Ok(next.run(request).await)
 }
 
