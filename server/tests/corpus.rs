@@ -151,3 +151,31 @@ fn every_row_gets_a_line_and_an_interrupted_run_goes_on() {
     }
     assert_eq!(shares, whole);
 }
+
+/// `--box-format` is for the rows that name none of their own.
+#[test]
+fn a_row_without_a_box_format_has_that_of_the_flag() {
+    let folder = Folder(TempDir::new().expect("a folder for the test"));
+    std::fs::copy(photo(), folder.0.path().join("photo.jpg")).expect("the example is there");
+    let row = |bbox: Value, format: Option<&str>| {
+        let mut row = json!({
+            "image": "photo.jpg", "bbox": bbox, "entity": "Silver Lamp",
+            "text": "The Silver Lamp goes to Walter Finch, a regular of Harlow Tigers",
+        });
+        if let Some(format) = format {
+            row["box_format"] = json!(format);
+        }
+        row.to_string()
+    };
+    let rows = [
+        row(json!([257, 122, 320, 233]), Some("xyxy")),
+        row(json!([257, 122, 63, 111]), None),
+    ];
+    let file = folder.0.path().join("rows.jsonl");
+    std::fs::write(file, rows.join("\n")).expect("a new file");
+    let output = extract(&folder, &["--output", "out.jsonl", "--box-format", "xywh"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answers = folder.answers("out.jsonl");
+    assert_eq!(answers[&0]["answer"]["crop"]["box"], json!([257, 122, 320, 233]));
+    assert_eq!(answers[&0]["answer"], answers[&1]["answer"]);
+}

@@ -266,6 +266,23 @@ async fn a_question_without_an_answer_is_given_up() {
     assert_eq!(late.problem(), "504 too-late -");
 }
 
+/// Who refuses at once looks idle to a balancer that counts connections.
+#[tokio::test]
+async fn refusals_of_a_draining_service_are_held_back() {
+    let state = state(Stub::new(Manner::Answer), 1);
+    let hold = std::time::Duration::from_millis(300);
+    let begin = std::time::Instant::now();
+    state.drain(hold);
+    assert_eq!(
+        ask(&state, get("/readyz")).await.problem(),
+        "503 shutting-down -"
+    );
+    assert!(begin.elapsed() < hold, "balancers are told at once");
+    let refused = ask(&state, post(question().to_string())).await;
+    assert_eq!(refused.problem(), "503 shutting-down -");
+    assert!(begin.elapsed() >= hold);
+}
+
 #[tokio::test]
 async fn an_engine_that_panics_on_everything_is_not_ready() {
     let state = state(Stub::new(Manner::Panic), 1);
