@@ -176,6 +176,9 @@ fn a_row_without_a_box_format_has_that_of_the_flag() {
     let output = extract(&folder, &["--output", "out.jsonl", "--box-format", "xywh"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let answers = folder.answers("out.jsonl");
-    assert_eq!(answers[&0]["answer"]["crop"]["box"], json!([257, 122, 320, 233]));
+    assert_eq!(
+        answers[&0]["answer"]["crop"]["box"],
+        json!([257, 122, 320, 233])
+    );
     assert_eq!(answers[&0]["answer"], answers[&1]["answer"]);
 }
