@@ -56,15 +56,27 @@ struct Finished {
     finished_reason: &'static str,
 }
 
-/// From 1 ms to 65 s.
+/// From 0.1 ms to 52 s.
 fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.001, 2.0, 17))
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 20))
 }
 
-/// Registers a metric of its default.
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
+/// Makes metrics and registers them.
+struct Registrar<'a>(&'a mut Registry);
+
+impl Registrar<'_> {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn seconds(&mut self, name: &str, help: &str) -> Histogram {
+        let metric = seconds();
+        self.0
+            .register(format!("{name}_seconds"), help, metric.clone());
+        metric
+    }
 }
 
 impl EngineMetrics {
@@ -78,102 +90,25 @@ impl EngineMetrics {
             ("template", model.template.to_string()),
         ]);
         registry.register("model", "The checkpoint that answers", said);
-        let r = &mut registry;
-        let gauge = Gauge::default;
-        let count = Counter::default;
+        let mut new = Registrar(&mut registry);
         Self {
-            running: add(
-                r,
-                "num_requests_running",
-                "Sequences being written",
-                gauge(),
-            ),
-            waiting: add(
-                r,
-                "num_requests_waiting",
-                "Sequences in the engine's queue",
-                gauge(),
-            ),
-            cache_usage: add(
-                r,
-                "kv_cache_usage_perc",
-                "Reserved share of the token budget, 0 to 1",
-                Gauge::default(),
-            ),
-            prefix_queries: add(
-                r,
-                "prefix_cache_queries",
-                "Prompt tokens looked for in the prefix cache",
-                count(),
-            ),
-            prefix_hits: add(r, "prefix_cache_hits", "Prompt tokens found there", count()),
-            image_queries: add(
-                r,
-                "mm_cache_queries",
-                "Images looked for among the encoded ones",
-                count(),
-            ),
-            image_hits: add(r, "mm_cache_hits", "Images found there", count()),
-            prompt_tokens: add(
-                r,
-                "prompt_tokens",
-                "Prompt tokens of finished tasks",
-                count(),
-            ),
-            generation_tokens: add(
-                r,
-                "generation_tokens",
-                "Tokens written, forced ones included",
-                count(),
-            ),
-            finished: add(
-                r,
-                "request_success",
-                "Tasks that ended, by reason",
-                Family::default(),
-            ),
-            queue: add(
-                r,
-                "request_queue_time_seconds",
-                "Waiting in the engine's queue",
-                seconds(),
-            ),
-            vision: add(
-                r,
-                "request_vision_time_seconds",
-                "Encoding images",
-                seconds(),
-            ),
-            prefill: add(
-                r,
-                "request_prefill_time_seconds",
-                "Reading the prompt",
-                seconds(),
-            ),
-            decode: add(
-                r,
-                "request_decode_time_seconds",
-                "Writing the answer",
-                seconds(),
-            ),
-            first_token: add(
-                r,
-                "time_to_first_token_seconds",
-                "From the engine's queue to the first token",
-                seconds(),
-            ),
-            between_tokens: add(
-                r,
-                "inter_token_latency_seconds",
-                "Mean time between two tokens of a task",
-                Histogram::new(exponential_buckets(0.000_1, 2.0, 15)),
-            ),
-            preprocess: add(
-                r,
-                "request_preprocess_time_seconds",
-                "Cropping, resizing and cutting patches",
-                seconds(),
-            ),
+            running: new.metric("num_requests_running", "Sequences being written"),
+            waiting: new.metric("num_requests_waiting", "Sequences in the engine's queue"),
+            cache_usage: new.metric("kv_cache_usage_perc", "Reserved share of the token budget"),
+            prefix_queries: new.metric("prefix_cache_queries", "Prompt tokens looked for"),
+            prefix_hits: new.metric("prefix_cache_hits", "Prompt tokens found"),
+            image_queries: new.metric("mm_cache_queries", "Images looked for"),
+            image_hits: new.metric("mm_cache_hits", "Images found"),
+            prompt_tokens: new.metric("prompt_tokens", "Prompt tokens of finished tasks"),
+            generation_tokens: new.metric("generation_tokens", "Tokens written, forced too"),
+            finished: new.metric("request_success", "Tasks that ended, by reason"),
+            queue: new.seconds("request_queue_time", "Waiting in the engine's queue"),
+            vision: new.seconds("request_vision_time", "Encoding images"),
+            prefill: new.seconds("request_prefill_time", "Reading the prompt"),
+            decode: new.seconds("request_decode_time", "Writing the answer"),
+            first_token: new.seconds("time_to_first_token", "From the queue to the first token"),
+            between_tokens: new.seconds("inter_token_latency", "Mean between two tokens of a task"),
+            preprocess: new.seconds("request_preprocess_time", "Cropping and cutting patches"),
             counted: std::sync::Mutex::default(),
             registry,
         }
@@ -273,19 +208,12 @@ impl Default for HttpMetrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let latency: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(seconds);
+        let help = "From the head of a request to the head of its answer";
+        registry.register("e2e_request_latency_seconds", help, latency.clone());
+        let mut new = Registrar(&mut registry);
         Self {
-            requests: add(
-                &mut registry,
-                "http_requests",
-                "Answers sent, by path and status",
-                Family::default(),
-            ),
-            latency: add(
-                &mut registry,
-                "e2e_request_latency_seconds",
-                "From the head of a request to the head of its answer",
-                latency,
-            ),
+            requests: new.metric("http_requests", "Answers sent, by path and status"),
+            latency,
             registry,
         }
     }

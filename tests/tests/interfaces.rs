@@ -164,7 +164,7 @@ async fn an_entity_is_placed_in_the_text() {
     assert_eq!(id.len(), "urn:blake3:".len() + 64);
 }
 
-fn chat(extra: Value) -> axum::http::Request<axum::body::Body> {
+fn chat(extra: &Value) -> axum::http::Request<axum::body::Body> {
     let mut body = json!({"messages": [{"role": "user", "content": "Hello"}]});
     let fields = body.as_object_mut().expect("an object");
     fields.extend(extra.as_object().expect("an object").clone());
@@ -176,7 +176,7 @@ async fn a_conversation_goes_on() {
     let state = ready();
     let answer = ask(
         &state,
-        chat(json!({"model": "stub", "max_tokens": 9, "user": "me"})),
+        chat(&json!({"model": "stub", "max_tokens": 9, "user": "me"})),
     )
     .await;
     assert_eq!(answer.status, StatusCode::OK);
@@ -195,10 +195,10 @@ async fn a_conversation_goes_on() {
     let image = json!({"type": "image_url", "image_url": {"url": url, "detail": "high"}});
     let parts = json!([image, {"type": "text", "text": "What is it?"}]);
     let shown = chat(
-        json!({"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": parts}]}),
+        &json!({"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": parts}]}),
     );
     assert_eq!(ask(&state, shown).await.status, StatusCode::OK);
-    let tokens = ask(&state, chat(json!({"logprobs": true, "top_logprobs": 2}))).await;
+    let tokens = ask(&state, chat(&json!({"logprobs": true, "top_logprobs": 2}))).await;
     let content = tokens.body["choices"][0]["logprobs"]["content"]
         .as_array()
         .expect("tokens")
@@ -219,23 +219,23 @@ async fn a_conversation_goes_on() {
 #[tokio::test]
 async fn stops_and_choices_are_kept_to() {
     let state = ready();
-    let cut = ask(&state, chat(json!({"stop": " so"}))).await;
+    let cut = ask(&state, chat(&json!({"stop": " so"}))).await;
     assert_eq!(cut.body["choices"][0]["message"]["content"], "It says");
     let chosen = ask(
         &state,
-        chat(json!({"structured_outputs": {"choice": ["yes", "no"]}})),
+        chat(&json!({"structured_outputs": {"choice": ["yes", "no"]}})),
     )
     .await;
     assert_eq!(chosen.body["choices"][0]["message"]["content"], "yes");
     let schema = json!({"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": {"type": "string", "enum": ["no", "yes"]}}});
-    let chosen = ask(&state, chat(json!({"response_format": schema}))).await;
+    let chosen = ask(&state, chat(&json!({"response_format": schema}))).await;
     assert_eq!(chosen.body["choices"][0]["message"]["content"], "\"no\"");
 }
 
 #[tokio::test]
 async fn a_conversation_comes_in_events() {
     let request =
-        chat(json!({"stream": true, "stream_options": {"include_usage": true}, "stop": "so"}));
+        chat(&json!({"stream": true, "stream_options": {"include_usage": true}, "stop": "so"}));
     let (_, kind, body) = text(&ready(), request).await;
     assert_eq!(kind, "text/event-stream");
     let events: Vec<&str> = body
@@ -332,7 +332,7 @@ async fn a_wrong_conversation_is_told_what_is_wrong() {
         ),
     ] {
         assert_eq!(
-            ask(&state, chat(extra.clone())).await.problem(),
+            ask(&state, chat(&extra)).await.problem(),
             problem,
             "{extra}"
         );

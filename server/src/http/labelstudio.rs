@@ -111,7 +111,7 @@ pub async fn predict(
         let tasks = asked.tasks.into_iter();
         let tasks = tasks.map(|task| {
             let drawn = context.take();
-            pairs(task, drawn, &names, &limits.image, &mut room)
+            pairs(&task, drawn, &names, &limits.image, &mut room)
         });
         Ok::<_, ApiError>(tasks.collect::<Vec<_>>())
     };
@@ -216,7 +216,7 @@ impl Names {
 /// The regions of a task, and every box of it with every span. What was just drawn counts, then the last annotation, then the last
 /// prediction.
 fn pairs(
-    task: Task,
+    task: &Task,
     drawn: Option<Drawn>,
     names: &Names,
     limits: &vision::Limits,
