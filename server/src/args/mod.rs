@@ -43,7 +43,7 @@ pub struct Cli {
         value_name = "FILTER"
     )]
     pub log: String,
-    /// A TOML file with flags: those of a command in a table of its name, such as [serve]. What is typed, then the environment, counts
+    /// A TOML file with flags: those of a command in a table of its name, such as `serve`. What is typed, then the environment, counts
     /// more.
     #[arg(long, global = true, env = "MORE_R1_SETTINGS", value_name = "FILE")]
     pub settings: Option<PathBuf>,
