@@ -351,6 +351,8 @@ def measure(address: tuple[str, int], alone_address: tuple[str, int], replicas: 
         rate = 0.8 * peak
         print(f"capacity {peak:.1f} requests/s with 24 clients; asking {rate:.1f} a second; {cores.told()}", flush=True)
 
+    if args.requests is None:
+        args.requests = math.ceil(rate * 3.2 * args.kill_every)
     chaos = Chaos(replicas, figures, args.kill_every, args.down)
     before = figures.rows()["BACKEND"]
     result: list = []
@@ -483,7 +485,7 @@ def containers(args: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=150, help="how many questions; 10000 is the full bar")
+    parser.add_argument("--requests", type=int, help="how many questions; 10000 is the full bar; without it, enough for three kills")
     parser.add_argument("--kill-every", type=float, default=10, help="seconds between two kills; restarts every 1.5 times that")
     parser.add_argument("--down", type=float, default=1, help="seconds for which a killed replica stays away")
     parser.add_argument("--rate", type=float, help="questions a second; without it 80 %% of the measured capacity")
