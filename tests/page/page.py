@@ -249,8 +249,9 @@ def mistake(page: Page, example: dict) -> None:
     problem.locator("strong").wait_for()
     check("occur" in problem.inner_text(), f"the problem says {problem.inner_text()!r}")
     check(page.get_attribute("#entity", "aria-invalid") == "true", "the field is not marked")
-    field, beside = page.locator("#entity").bounding_box(), problem.bounding_box()
-    distance = beside["y"] - field["y"] - field["height"]
+    # Both in one look: between two the page may move.
+    rectangle = "document.getElementById('{}').getBoundingClientRect()"
+    distance = page.evaluate(f"{rectangle.format('entity-problem')}.top - {rectangle.format('entity')}.bottom")
     check(0 <= distance < 40, f"the problem stands {distance:.0f} pixels from its field")
     others = page.locator(".problem:not(:empty)").count() - 1
     check(others == 0, f"{others} more fields complain")
