@@ -83,7 +83,7 @@ class Traffic:
             [
                 (json.dumps(question | {"entity": "nobody at all"}).encode(), 422),
                 (json.dumps(question | {"bbox": [900, 900, 901, 901]}).encode(), 422),
-                (json.dumps(question | {"image": "AQID"}).encode(), 415),
+                (json.dumps(question | {"image": "AQID"}).encode(), 422),
                 (json.dumps(question | {"colour": 1}).encode(), 422),
                 (b"{", 400),
                 (b"x" * 3_000_000, 400),
