@@ -1,6 +1,5 @@
 //! The TOML file of a training run, as typed and checked. Paths are relative to where the command is run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proto::{Ontology, Template};
@@ -47,9 +46,6 @@ pub struct DataConfig {
     /// The share of every relation's records that is used (the paper's cold start: 0.25).
     #[serde(default = "one")]
     pub fraction: f64,
-    /// Of these relations another share: rare ones can be shown more often than they occur.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub fractions: BTreeMap<String, f64>,
 }
 
 /// The recipe; names are those of Hugging Face's trainer where it has them.
@@ -165,14 +161,6 @@ impl SftConfig {
                 "data.fraction must be above 0 and at most 1",
             ),
             (
-                config
-                    .data
-                    .fractions
-                    .values()
-                    .all(|it| *it > 0.0 && *it <= 1.0),
-                "data.fractions must be above 0 and at most 1",
-            ),
-            (
                 training.num_train_epochs > 0.0,
                 "training.num_train_epochs must be above 0",
             ),
@@ -223,11 +211,6 @@ impl SftConfig {
             if !holds {
                 return Err(fault(reason.into()));
             }
-        }
-        let ontology = config.ontology()?;
-        let mut named = config.data.fractions.keys();
-        if let Some(unknown) = named.find(|name| ontology.find(name).is_none()) {
-            return Err(fault(format!("data.fractions: no relation {unknown}")));
         }
         Ok(config)
     }

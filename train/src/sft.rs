@@ -48,7 +48,6 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let records = stratified(
         read_records(&config.data.train)?,
         config.data.fraction,
-        &config.data.fractions,
         config.training.seed,
     );
     let base = base_checkpoint(config, &ontology, &records)?;
@@ -163,7 +162,6 @@ fn groups(records: &[Record], by_photo: bool) -> Vec<Vec<usize>> {
     groups
 }
 
-/// The relations of the run.
 /// The checkpoint the run starts from: the one named, or one made from nothing inside the run directory.
 fn base_checkpoint(
     config: &SftConfig,

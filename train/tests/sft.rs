@@ -63,7 +63,6 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             images: folder.join("data/images"),
             ontology: None,
             fraction: 1.0,
-            fractions: std::collections::BTreeMap::new(),
         },
         training: TrainingConfig {
             num_train_epochs: 1.5,
