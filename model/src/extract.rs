@@ -2,7 +2,9 @@
 //! pixels; knows no HTTP.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -13,12 +15,15 @@ use proto::{Enforce, Ontology, Part, Template, Trace};
 
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Prompt};
-use crate::engine::{Engine, Job, Picture, Settings};
+use crate::engine::{Caches, Engine, Job, Picture, Settings, TooLong};
 use crate::generate::{self, Chat, Completion, FinishReason};
 use crate::guide::{Lexicon, Script, SixSteps};
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
 use crate::{Error, Files};
+
+/// Rows that scoring the labels of a question's own ontology may take; the service allows labels of as many characters.
+const SCORED_ROWS: usize = 2000;
 
 /// How an [`Extractor`] is set up.
 #[derive(Clone, Debug)]
@@ -72,8 +77,11 @@ pub struct Extractor {
     calibration: Calibration,
     options: Options,
     info: Info,
-    /// Answers [`Extractor::extract`]; a service makes one of its own.
-    engine: Mutex<Engine>,
+    /// Of one lane.
+    lane: Settings,
+    caches: Caches,
+    /// The lanes of [`Extractor::extract`]; a service makes its own.
+    engines: Vec<Mutex<Engine>>,
 }
 
 /// A photo, and what the network sees of it once somebody has asked about it.
@@ -249,8 +257,17 @@ impl Extractor {
             template: options.template,
         };
         let checkpoint = Arc::new(checkpoint);
+        let longest = options.max_prompt_tokens + options.max_new_tokens + SCORED_ROWS;
+        let lane = options.engine.divided(longest);
+        let caches = Caches::new(&lane);
+        let engine = |_| {
+            let engine = Engine::over(Arc::clone(&checkpoint), lane.limits, caches.clone());
+            Mutex::new(engine)
+        };
         Self {
-            engine: Mutex::new(Engine::new(Arc::clone(&checkpoint), options.engine)),
+            engines: (0..lane.lanes).map(engine).collect(),
+            lane,
+            caches,
             checkpoint,
             lexicon,
             script: RwLock::new(Arc::new(script)),
@@ -326,9 +343,15 @@ impl Extractor {
         Ok(())
     }
 
-    /// An engine over the checkpoint, set up as the options say.
+    /// How many engines may work side by side.
+    pub fn lanes(&self) -> usize {
+        self.lane.lanes
+    }
+
+    /// An engine for one lane.
     pub fn engine(&self) -> Engine {
-        Engine::new(Arc::clone(&self.checkpoint), self.options.engine)
+        let checkpoint = Arc::clone(&self.checkpoint);
+        Engine::over(checkpoint, self.lane.limits, self.caches.clone())
     }
 
     /// Answers `questions` together; each succeeds or fails alone. Blocks and keeps the processor busy.
@@ -336,16 +359,7 @@ impl Extractor {
         let prepared: Vec<Result<Prepared, Error>> =
             questions.iter().map(|it| self.prepare(it)).collect();
         let jobs = prepared.iter().flatten().flat_map(|it| self.jobs(it));
-        let jobs = jobs.collect();
-        let mut engine = self.engine.lock().unwrap_or_else(|poisoned| {
-            // What a panic left behind is not to be trusted.
-            self.engine.clear_poison();
-            let mut engine = poisoned.into_inner();
-            *engine = self.engine();
-            engine
-        });
-        let mut completions = engine.run(jobs).into_iter();
-        drop(engine);
+        let mut completions = self.run(jobs.collect()).into_iter();
         prepared
             .into_iter()
             .map(|prepared| {
@@ -354,6 +368,35 @@ impl Extractor {
                 self.answer(&prepared, &own.collect::<Result<Vec<_>, _>>()?)
             })
             .collect()
+    }
+
+    /// Continues `jobs`, in every lane an equal part of them: neighbours often have a beginning in common.
+    fn run(&self, jobs: Vec<Job>) -> Vec<Result<Completion, TooLong>> {
+        let size = jobs.len().div_ceil(self.engines.len()).max(1);
+        let mut jobs = jobs.into_iter();
+        let lane = |engine: &Mutex<Engine>, part: Vec<Job>| {
+            let mut engine = engine.lock().unwrap_or_else(|poisoned| {
+                // What a panic left behind is not to be trusted.
+                let mut left = poisoned.into_inner();
+                *left = self.engine();
+                engine.clear_poison();
+                left
+            });
+            engine.run(part)
+        };
+        let lane = &lane;
+        thread::scope(|scope| {
+            let parts = self.engines.iter().map(|engine| {
+                let part: Vec<Job> = jobs.by_ref().take(size).collect();
+                scope.spawn(move || lane(engine, part))
+            });
+            let parts: Vec<_> = parts.collect();
+            let ended = parts.into_iter().flat_map(|part| match part.join() {
+                Ok(completions) => completions,
+                Err(panic) => resume_unwind(panic),
+            });
+            ended.collect()
+        })
     }
 
     /// Crops, cuts patches and writes the prompt. Needs no engine, so it can run beside one.

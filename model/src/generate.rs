@@ -194,15 +194,21 @@ impl Chat {
     ) -> Result<Self, Error> {
         let ids = checkpoint.tokenizer.chat(messages, "messages")?;
         let grids: Vec<_> = pictures.iter().map(|it| it.patches.grid).collect();
-        Ok(Self {
-            prompt: checkpoint.prompt(&ids, &grids)?,
+        let prompt = checkpoint.prompt(&ids, &grids)?;
+        Ok(Self::over(prompt, pictures, max_new_tokens))
+    }
+
+    /// The continuation of `prompt`, which holds the placeholders of `pictures`; greedy until changed.
+    pub fn over(prompt: Prompt, pictures: Vec<Picture>, max_new_tokens: usize) -> Self {
+        Self {
+            prompt,
             pictures,
             sampling: Sampling::default(),
             max_new_tokens,
             stop: vec![],
             choices: vec![],
             top_logprobs: 0,
-        })
+        }
     }
 
     /// What an engine over `checkpoint` has to do for it.
@@ -266,9 +272,9 @@ pub fn generate(
         },
         prefix_bytes: 0,
         image_bytes: 0,
-        threads: 1,
+        lanes: 1,
     };
-    let mut engine = Engine::new(Arc::clone(checkpoint), settings);
+    let mut engine = Engine::new(Arc::clone(checkpoint), &settings);
     let mut completions = engine.run(vec![chat.job(checkpoint)]);
     let completion = completions.remove(0).expect("made as large as the job");
     let text = checkpoint.tokenizer.decode(&completion.token_ids, true);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 use model::checkpoint::{Checkpoint, Prompt};
-use model::engine::{Choices, Job, Limits, Picture, Settings};
+use model::engine::{Caches, Choices, Job, Limits, Picture, Settings};
 use model::generate::{Completion, Guide, Next};
 use model::template::{ContentPart, Message};
 use model::text::Cache;
@@ -128,7 +128,7 @@ fn job(
 
 /// Runs `jobs` together on an engine without a past.
 fn run(checkpoint: &Arc<Checkpoint>, jobs: Vec<Job>) -> Vec<Completion> {
-    let mut engine = Engine::new(Arc::clone(checkpoint), Settings::default());
+    let mut engine = Engine::new(Arc::clone(checkpoint), &Settings::default());
     let completions = engine.run(jobs);
     completions
         .into_iter()
@@ -212,7 +212,7 @@ fn assert_identical(name: &str, got: &Completion, want: &Completion) {
 }
 
 /// vllm#9567, #27059: greedy output depends on the batch. Not here, not in one bit: alone, together, fed in large and small pieces,
-/// with everything cached and nothing, on one thread and several.
+/// with everything cached and nothing, with one engine and several over the same caches.
 #[test]
 fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
     for variant in ["a", "b"] {
@@ -226,7 +226,7 @@ fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
         let alone: Vec<Completion> = (0..count)
             .map(|index| {
                 let job = jobs(&checkpoint).swap_remove(index);
-                let mut engine = Engine::new(Arc::clone(&checkpoint), without);
+                let mut engine = Engine::new(Arc::clone(&checkpoint), &without);
                 engine.run(vec![job]).remove(0).expect("a short job")
             })
             .collect();
@@ -235,38 +235,51 @@ fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
             chunk,
             ..Limits::default()
         };
-        for (limits, threads) in [
+        for (limits, lanes) in [
             (limits(16, 512), 1),
             (limits(16, 512), 2),
-            (limits(16, 512), 5),
             (limits(16, 32), 3),
-            (limits(2, 64), 2),
+            (limits(2, 64), 5),
             (limits(1, 32), 2),
         ] {
-            let mut engine = Engine::new(
-                Arc::clone(&checkpoint),
-                Settings {
-                    limits,
-                    threads,
-                    ..Settings::default()
-                },
-            );
+            let caches = Caches::new(&Settings::default());
+            let lane = || Engine::over(Arc::clone(&checkpoint), limits, caches.clone());
+            let mut engines: Vec<Engine> = (0..lanes).map(|_| lane()).collect();
             for round in ["cold", "warm"] {
-                let together = engine.run(jobs(&checkpoint));
-                for (index, completion) in together.into_iter().enumerate() {
-                    let completion = completion.expect("a short job");
-                    let name = format!("{variant} {limits:?} {threads} {round} sequence {index}");
+                let together = side_by_side(&mut engines, || jobs(&checkpoint));
+                for (index, completion) in together {
+                    let name = format!("{variant} {limits:?} {lanes} {round} sequence {index}");
                     assert_identical(&name, &completion, &alone[index]);
                 }
             }
-            let stats = engine.stats();
-            assert!(
-                stats.reused_tokens > 0 && stats.reused_images > 0,
-                "{stats:?}"
-            );
-            assert_eq!((stats.running, stats.reserved_tokens), (0, 0));
+            let mut images = 0; // one that comes late finds every image in a beginning
+            for stats in engines.iter().map(Engine::stats) {
+                assert!(stats.reused_tokens > 0, "{stats:?}");
+                assert_eq!((stats.running, stats.reserved_tokens), (0, 0));
+                images += stats.reused_images;
+            }
+            assert!(images > 0);
         }
     }
+}
+
+/// What every engine makes of the jobs at the same time, with their numbers.
+fn side_by_side(
+    engines: &mut [Engine],
+    jobs: impl Fn() -> Vec<Job> + Sync,
+) -> Vec<(usize, Completion)> {
+    let jobs = &jobs;
+    std::thread::scope(|scope| {
+        let lanes = engines
+            .iter_mut()
+            .map(|engine| scope.spawn(move || engine.run(jobs())));
+        let lanes: Vec<_> = lanes.collect();
+        let completions = lanes.into_iter().flat_map(|lane| {
+            let completions = lane.join().expect("no panic").into_iter();
+            completions.map(|it| it.expect("a short job")).enumerate()
+        });
+        completions.collect()
+    })
 }
 
 /// LMCache#3301, vllm PR#17378: an earlier request's image leaks through a cache.
@@ -288,7 +301,7 @@ fn a_warm_cache_never_shows_another_request_s_image() {
     for value in &mut other.pixels {
         *value = -*value;
     }
-    let mut engine = Engine::new(Arc::clone(&checkpoint), Settings::default());
+    let mut engine = Engine::new(Arc::clone(&checkpoint), &Settings::default());
     let tall = ask(&mut engine, "tall");
     let inverted = job(&checkpoint, &[other], "What is this?", 8, Anything);
     let inverted = engine.run(vec![inverted]).remove(0).expect("a short job");
@@ -300,7 +313,7 @@ fn a_warm_cache_never_shows_another_request_s_image() {
 #[test]
 fn a_cancelled_sequence_is_gone_before_the_next_step() {
     let checkpoint = open("a");
-    let mut engine = Engine::new(Arc::clone(&checkpoint), Settings::default());
+    let mut engine = Engine::new(Arc::clone(&checkpoint), &Settings::default());
     let tall = || [image(&checkpoint, "tall")];
     let long = |text: &str| job(&checkpoint, &tall(), text, 200, Anything);
     let first = engine.submit(long("The same question.")).expect("short");
@@ -332,7 +345,7 @@ fn a_job_that_could_never_run_is_refused_at_once() {
         limits,
         ..Settings::default()
     };
-    let mut engine = Engine::new(Arc::clone(&checkpoint), settings);
+    let mut engine = Engine::new(Arc::clone(&checkpoint), &settings);
     let refused = engine.submit(job(&checkpoint, &[], "Short.", 64, Anything));
     let refused = refused.expect_err("prompt and answer are longer than 64");
     assert!(refused.got > 64 && refused.limit == 64, "{refused}");
@@ -494,7 +507,7 @@ fn choices_are_scored_as_if_each_had_been_generated() {
             limits,
             ..Settings::default()
         };
-        let mut engine = Engine::new(Arc::clone(&checkpoint), settings);
+        let mut engine = Engine::new(Arc::clone(&checkpoint), &settings);
         for _ in 0..2 {
             let mut together = jobs(&checkpoint);
             together.push(ask(&choices, true));

@@ -1,11 +1,12 @@
-//! Where answers are made: a bounded number of places in front of one thread that owns the model's engine.
+//! Where answers are made: a bounded number of places in front of a few threads, each of which owns an engine of the model, a lane.
 //!
 //! The contract: [`Engine::reserve`] a place, [`Engine::submit`] a prepared task for it, await the reply; who drops the reply
-//! frees the place within one step. Not here: HTTP, decoding of images, retries.
+//! frees the place within one step. A task goes to the lane that has the fewest. Not here: HTTP, decoding of images, retries.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -49,7 +50,10 @@ pub trait Extract: Send + Sync + 'static {
     /// How the checkpoint itself chooses tokens in a conversation.
     fn sampling(&self) -> &Sampling;
 
-    /// Begins the work of the engine's thread.
+    /// How many sessions may work side by side.
+    fn lanes(&self) -> usize;
+
+    /// Begins the work of a lane's thread.
     fn open(self: Arc<Self>) -> Box<dyn Session>;
 
     /// The checkpoint behind the answers.
@@ -81,7 +85,7 @@ pub enum Written {
     Turn(Box<Completion>),
 }
 
-/// Tasks under way, on the engine's thread.
+/// Tasks under way, on a lane's thread.
 pub trait Session {
     /// Takes a task.
     ///
@@ -117,7 +121,7 @@ pub enum EngineError {
     /// The model panicked; the thread went on with the next job.
     #[error("the model panicked: {0}")]
     Panicked(String),
-    /// The engine's thread is gone.
+    /// A lane's thread is gone.
     #[error("the engine has stopped")]
     Stopped,
 }
@@ -132,17 +136,40 @@ pub type Reply = oneshot::Receiver<Result<Written, EngineError>>;
 /// Who reads along gets the tokens as they are written.
 pub type Reader = UnboundedSender<Vec<u32>>;
 
-/// A model, its thread and the places in front of it.
+/// A model, its lanes and the places in front of them.
 pub struct Engine {
     extract: Arc<dyn Extract>,
-    queue: SyncSender<Waiting>,
+    lanes: Vec<Lane>,
     seats: Arc<Semaphore>,
     places: usize,
     metrics: Arc<EngineMetrics>,
+}
+
+/// A thread that answers, and the way to it.
+struct Lane {
+    queue: SyncSender<Waiting>,
+    /// Tasks it has, those in the queue included.
+    load: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
-/// After so many panics with no task done in between the thread gives up: the service is not ready any more, and its supervisor
+/// One of a lane's tasks, until dropped.
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn new(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// After so many panics with no task done in between a lane gives up: the service is not ready any more, and its supervisor
 /// starts a new one.
 const MOST_PANICS: usize = 3;
 
@@ -158,29 +185,34 @@ struct Ticket {
     /// Tokens that the reader has.
     read: usize,
     seat: Seat,
+    load: Load,
 }
 
 impl Engine {
-    /// Starts the thread. `places` bounds the requests in the house, the running ones included.
+    /// Starts the threads. `places` bounds the requests in the house, the running ones included.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(extract: Arc<dyn Extract>, places: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(places);
-        let model = Arc::clone(&extract);
-        let metrics = Arc::new(EngineMetrics::new(extract.info()));
-        let measured = Arc::clone(&metrics);
-        let thread = thread::Builder::new()
-            .name("engine".to_owned())
-            .spawn(move || work(&model, &jobs, &measured))?;
-        let seats = Arc::new(Semaphore::new(places));
+        let metrics = Arc::new(EngineMetrics::new(extract.info(), places));
+        let lane = |number: usize| {
+            let (queue, jobs) = sync_channel(places);
+            let (model, metrics) = (Arc::clone(&extract), Arc::clone(&metrics));
+            let thread = thread::Builder::new()
+                .name(format!("engine-{number}"))
+                .spawn(move || work(&model, &jobs, &metrics))?;
+            Ok::<_, std::io::Error>(Lane {
+                queue,
+                load: Arc::default(),
+                thread,
+            })
+        };
         Ok(Self {
+            lanes: (0..extract.lanes()).map(lane).collect::<Result<_, _>>()?,
+            seats: Arc::new(Semaphore::new(places)),
             extract,
-            queue,
-            seats,
             places,
             metrics,
-            thread,
         })
     }
 
@@ -207,14 +239,18 @@ impl Engine {
     /// are written, the last ones perhaps only with the reply.
     pub fn submit(&self, seat: Seat, task: Task, reader: Option<Reader>) -> Reply {
         let (reply, receiver) = oneshot::channel();
+        let load = |lane: &&Lane| lane.load.load(Ordering::Relaxed);
+        let lane = self.lanes.iter().min_by_key(load);
+        let lane = lane.expect("a model has a lane at least");
         let ticket = Ticket {
             reply,
             reader,
             read: 0,
             seat,
+            load: Load::new(&lane.load),
         };
-        if let Err(refused) = self.queue.try_send(Waiting { task, ticket }) {
-            // As many places in the queue as seats: only a stopped thread refuses. A dropped receiver is fine.
+        if let Err(refused) = lane.queue.try_send(Waiting { task, ticket }) {
+            // As many places in a queue as seats: only a stopped thread refuses. A dropped receiver is fine.
             let (waiting, why) = match refused {
                 TrySendError::Disconnected(waiting) => (waiting, EngineError::Stopped),
                 TrySendError::Full(waiting) => (
@@ -239,14 +275,14 @@ impl Engine {
         self.places
     }
 
-    /// How many more there may be now.
-    pub fn free(&self) -> usize {
-        self.seats.available_permits()
+    /// How many there are now.
+    pub fn taken(&self) -> usize {
+        self.places.saturating_sub(self.seats.available_permits())
     }
 
-    /// Whether its thread has given up.
+    /// Whether one of its threads has given up.
     pub fn has_stopped(&self) -> bool {
-        self.thread.is_finished()
+        self.lanes.iter().any(|lane| lane.thread.is_finished())
     }
 
     /// Reads the prompt of a question and writes one token: what is loaded or computed only once is there afterwards, and so is the
@@ -271,15 +307,7 @@ impl Engine {
         let Prepared {
             prompt, pictures, ..
         } = self.extract.prepare(&question)?;
-        let chat = Chat {
-            prompt,
-            pictures: pictures.to_vec(),
-            sampling: Sampling::default(),
-            max_new_tokens: 1,
-            stop: vec![],
-            choices: vec![],
-            top_logprobs: 0,
-        };
+        let chat = Chat::over(prompt, pictures.to_vec(), 1);
         let reply = self.submit(self.reserve()?, Task::Chat(chat), None);
         let written = reply.blocking_recv();
         written.unwrap_or(Err(EngineError::Stopped)).map(drop)
@@ -291,13 +319,16 @@ impl Engine {
     }
 }
 
-/// The thread: takes tasks, goes on with all of them step by step, replies; until every sender is gone.
+/// A lane's thread: takes tasks, goes on with all of them step by step, replies; until every sender is gone.
 fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMetrics) {
     let mut session = Arc::clone(extract).open();
     let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
     let mut panics = 0;
+    let mut counted = Stats::default();
     loop {
-        metrics.observe(&session.stats());
+        let stats = session.stats();
+        metrics.observe(&stats, &counted);
+        counted = stats;
         if tickets.is_empty() {
             match jobs.recv() {
                 Ok(waiting) => take(session.as_mut(), &mut tickets, waiting),
@@ -333,6 +364,7 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMe
             Err(panic) => {
                 let why = panic_text(panic.as_ref());
                 for (_, ticket) in std::mem::take(&mut tickets) {
+                    metrics.panicked();
                     ticket.send(Err(EngineError::Panicked(why.clone())));
                 }
                 panics += 1;
@@ -341,7 +373,13 @@ fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMe
                     return;
                 }
                 session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
-                metrics.restarted();
+                counted = Stats {
+                    prompt_tokens: 0,
+                    reused_tokens: 0,
+                    images: 0,
+                    reused_images: 0,
+                    ..counted
+                };
             }
         }
     }
@@ -369,8 +407,10 @@ impl Ticket {
 
     /// Replies; the place is free before the client can know.
     fn send(self, result: Result<Written, EngineError>) {
-        let Self { reply, seat, .. } = self;
-        drop(seat);
+        let Self {
+            reply, seat, load, ..
+        } = self;
+        drop((seat, load));
         let _ = reply.send(result); // Nobody waiting is no fault.
     }
 }
@@ -404,6 +444,10 @@ impl Extract for Extractor {
 
     fn sampling(&self) -> &Sampling {
         &self.checkpoint().generation.sampling
+    }
+
+    fn lanes(&self) -> usize {
+        Self::lanes(self)
     }
 
     fn open(self: Arc<Self>) -> Box<dyn Session> {

@@ -3,7 +3,7 @@
 //!
 //! Not here: who may read them, and logs. Labels of relations are no label of a metric: an ontology of one's own has any number.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -32,9 +32,11 @@ pub struct EngineMetrics {
     registry: Registry,
     running: Gauge,
     waiting: Gauge,
+    /// Of all lanes; told as the share below.
+    reserved_tokens: Gauge,
+    most_tokens: Gauge,
     cache_usage: Gauge<f64, AtomicU64>,
-    /// Totals of the session under way are added to those before it: a session that panicked is replaced.
-    counted: std::sync::Mutex<Stats>,
+    places_taken: Gauge,
     prefix_queries: Counter,
     prefix_hits: Counter,
     image_queries: Counter,
@@ -81,7 +83,7 @@ impl Registrar<'_> {
 
 impl EngineMetrics {
     /// Nothing has happened yet to the engine of this model.
-    pub fn new(model: &Info) -> Self {
+    pub fn new(model: &Info, places: usize) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let said = info::Info::new([
             ("id", model.id.clone()),
@@ -91,7 +93,12 @@ impl EngineMetrics {
         ]);
         registry.register("model", "The checkpoint that answers", said);
         let mut new = Registrar(&mut registry);
+        let house: Gauge = new.metric("places", "Requests that may be in the house");
+        house.set(places as i64);
         Self {
+            places_taken: new.metric("places_taken", "Requests in the house"),
+            reserved_tokens: Gauge::default(),
+            most_tokens: Gauge::default(),
             running: new.metric("num_requests_running", "Sequences being written"),
             waiting: new.metric("num_requests_waiting", "Sequences in the engine's queue"),
             cache_usage: new.metric("kv_cache_usage_perc", "Reserved share of the token budget"),
@@ -109,21 +116,24 @@ impl EngineMetrics {
             first_token: new.seconds("time_to_first_token", "From the queue to the first token"),
             between_tokens: new.seconds("inter_token_latency", "Mean between two tokens of a task"),
             preprocess: new.seconds("request_preprocess_time", "Cropping and cutting patches"),
-            counted: std::sync::Mutex::default(),
             registry,
         }
     }
 
-    /// Notes the state of the session under way.
-    pub fn observe(&self, stats: &Stats) {
-        self.running.set(stats.running as i64);
-        self.waiting.set(stats.waiting as i64);
-        let usage = stats.reserved_tokens as f64 / stats.most_tokens.max(1) as f64;
-        self.cache_usage.set(usage);
-        let mut counted = self
-            .counted
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Notes the state of a lane, which was `counted` so far.
+    pub fn observe(&self, stats: &Stats, counted: &Stats) {
+        for (gauge, now, before) in [
+            (&self.running, stats.running, counted.running),
+            (&self.waiting, stats.waiting, counted.waiting),
+            (
+                &self.reserved_tokens,
+                stats.reserved_tokens,
+                counted.reserved_tokens,
+            ),
+            (&self.most_tokens, stats.most_tokens, counted.most_tokens),
+        ] {
+            gauge.inc_by(now as i64 - before as i64);
+        }
         self.prefix_queries
             .inc_by(stats.prompt_tokens - counted.prompt_tokens);
         self.prefix_hits
@@ -131,20 +141,16 @@ impl EngineMetrics {
         self.image_queries.inc_by(stats.images - counted.images);
         self.image_hits
             .inc_by(stats.reused_images - counted.reused_images);
-        *counted = *stats;
-    }
-
-    /// A new session counts from nothing.
-    pub fn restarted(&self) {
-        *self
-            .counted
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Stats::default();
     }
 
     /// Notes a task whose client left.
     pub fn aborted(&self) {
         self.count("abort");
+    }
+
+    /// Notes a task that a panic took along.
+    pub fn panicked(&self) {
+        self.count("error");
     }
 
     /// Notes a task that ended.
@@ -228,31 +234,22 @@ impl HttpMetrics {
     }
 }
 
-/// Everything, in the text form of `OpenMetrics`. `places` and `free` are those of the house; without an engine there are none.
+/// Everything, in the text form of `OpenMetrics`. With an engine, so many of its places are `taken`.
 ///
 /// # Errors
 /// Never: a string takes any text.
 pub fn text(
     http: &HttpMetrics,
-    engine: Option<(&EngineMetrics, usize, usize)>,
+    engine: Option<(&EngineMetrics, usize)>,
 ) -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode_registry(&mut text, &http.registry)?;
-    if let Some((engine, places, free)) = engine {
+    if let Some((engine, taken)) = engine {
+        engine.places_taken.set(taken as i64);
+        let most = engine.most_tokens.get().max(1);
+        let usage = engine.reserved_tokens.get() as f64 / most as f64;
+        engine.cache_usage.set(usage);
         encode_registry(&mut text, &engine.registry)?;
-        for (name, help, value) in [
-            ("places", "Requests that may be in the house", places),
-            (
-                "places_taken",
-                "Requests in the house",
-                places.saturating_sub(free),
-            ),
-        ] {
-            writeln!(
-                text,
-                "# HELP {PREFIX}_{name} {help}.\n# TYPE {PREFIX}_{name} gauge\n{PREFIX}_{name} {value}"
-            )?;
-        }
     }
     encode_eof(&mut text)?;
     Ok(text)

@@ -38,6 +38,8 @@ pub struct Stub {
     tokenizer: Tokenizer,
     sampling: Sampling,
     script: Mutex<Arc<Script>>,
+    /// How many sessions it may have side by side.
+    pub lanes: usize,
 }
 
 impl Stub {
@@ -62,6 +64,7 @@ impl Stub {
             script: Mutex::new(script),
             sampling: Sampling::default(),
             tokenizer,
+            lanes: 1,
         }
     }
 }
@@ -220,15 +223,7 @@ impl Extract for Stub {
         pictures: Vec<Picture>,
         max_new_tokens: usize,
     ) -> Result<Chat, Error> {
-        Ok(Chat {
-            prompt: no_prompt(),
-            pictures,
-            sampling: Sampling::default(),
-            max_new_tokens,
-            stop: vec![],
-            choices: vec![],
-            top_logprobs: 0,
-        })
+        Ok(Chat::over(no_prompt(), pictures, max_new_tokens))
     }
 
     fn tokenizer(&self) -> &Tokenizer {
@@ -237,6 +232,10 @@ impl Extract for Stub {
 
     fn sampling(&self) -> &Sampling {
         &self.sampling
+    }
+
+    fn lanes(&self) -> usize {
+        self.lanes
     }
 
     fn open(self: Arc<Self>) -> Box<dyn Session> {

@@ -146,7 +146,28 @@ async fn a_client_that_leaves_takes_its_batch_along() {
         std::iter::from_fn(|| under_way.recv_timeout(patience).ok()).last()
     });
     assert_eq!(last.await.expect("no panic"), Some(0));
-    assert_eq!(state.engine().expect("ready").free(), 8);
+    assert_eq!(state.engine().expect("ready").taken(), 0);
+}
+
+/// Two lanes have two questions each of four.
+#[tokio::test]
+async fn lanes_get_equal_parts() {
+    let (steps, under_way) = channel();
+    let mut stub = Stub::new(Manner::Never(Mutex::new(steps)));
+    stub.lanes = 2;
+    let state = state(stub, 16);
+    let pair = json!({"bbox": question()["bbox"], "entity": question()["entity"]});
+    let response = send(&state, &pairs(json!([pair, pair, pair, pair]))).await;
+    let reading = tokio::spawn(to_bytes(response.into_body(), 1 << 20));
+    while state.engine().expect("ready").taken() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let most = tokio::task::spawn_blocking(move || {
+        while under_way.recv() != Ok(2) {}
+        (0..200).filter_map(|_| under_way.recv().ok()).max()
+    });
+    assert_eq!(most.await.expect("no panic"), Some(2));
+    reading.abort();
 }
 
 #[tokio::test]
@@ -183,7 +204,7 @@ async fn batches_do_not_wait_for_each_other() {
             assert_eq!(lines.split(|&byte| byte == b'\n').count(), 4);
             assert!(!String::from_utf8_lossy(&lines).contains("problem"));
         }
-        assert_eq!(state.engine().expect("ready").free(), places);
+        assert_eq!(state.engine().expect("ready").taken(), 0);
     }
 }
 

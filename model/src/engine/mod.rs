@@ -1,5 +1,6 @@
 //! Continuous batching: sequences join and leave between steps, share what they have in common, and get the same bytes whoever else
-//! is there. Usable without HTTP. Knows no prompt format; what may follow is a guide's business.
+//! is there. Engines may stand side by side, a thread each, over the same caches. Usable without HTTP. Starts no thread; knows no prompt
+//! format; what may follow is a guide's business.
 //!
 //! `schedule` who is fed when · `sequence` one answer growing · `prefix` beginnings computed before · `choices` whole strings scored ·
 //! `bounded` caches that forget
@@ -12,13 +13,12 @@ mod sequence;
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 use blake3::Hash;
 use burn::tensor::{DType, Tensor};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use ::vision::Patches;
 
@@ -96,8 +96,8 @@ pub struct Settings {
     pub prefix_bytes: usize,
     /// Bytes of encoded images kept; 0 keeps none.
     pub image_bytes: usize,
-    /// Shares of a step that are computed side by side: as many as there are cores, 1 on a GPU.
-    pub threads: usize,
+    /// Engines side by side over the same caches, each a thread's: as many as there are cores, 1 on a GPU.
+    pub lanes: usize,
 }
 
 impl Default for Settings {
@@ -106,7 +106,66 @@ impl Default for Settings {
             limits: Limits::default(),
             prefix_bytes: 64 << 20,
             image_bytes: 32 << 20,
-            threads: available_parallelism().map_or(1, NonZero::get),
+            lanes: available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of one lane. What runs at once is divided among the lanes, of which there are fewer where one would have no
+    /// room for `longest` tokens.
+    #[must_use]
+    pub fn divided(self, longest: usize) -> Self {
+        let room = self.limits.cached_tokens / longest.max(1);
+        let lanes = self.lanes.min(room).min(self.limits.sequences).max(1);
+        let limits = Limits {
+            sequences: self.limits.sequences.div_ceil(lanes),
+            cached_tokens: self.limits.cached_tokens / lanes,
+            ..self.limits
+        };
+        Self {
+            limits,
+            lanes,
+            ..self
+        }
+    }
+}
+
+/// What was computed before and may come again; lanes have it in common.
+#[derive(Clone, Debug)]
+pub struct Caches(Arc<Mutex<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    prefixes: Prefixes,
+    images: Bounded<2>,
+    budgets: (usize, usize),
+}
+
+impl Caches {
+    /// Empty ones of the sizes that `settings` say.
+    pub fn new(settings: &Settings) -> Self {
+        let budgets = (settings.prefix_bytes, settings.image_bytes);
+        Self(Arc::new(Mutex::new(Kept::new(budgets))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(|poisoned| {
+            // What a panic left behind is not to be trusted.
+            let mut kept = poisoned.into_inner();
+            *kept = Kept::new(kept.budgets);
+            self.0.clear_poison();
+            kept
+        })
+    }
+}
+
+impl Kept {
+    fn new(budgets: (usize, usize)) -> Self {
+        Self {
+            prefixes: Prefixes::new(budgets.0),
+            images: Bounded::new(budgets.1),
+            budgets,
         }
     }
 }
@@ -137,39 +196,43 @@ pub struct Engine {
     checkpoint: Arc<Checkpoint>,
     schedule: Schedule,
     sequences: BTreeMap<Id, Sequence>,
-    prefixes: Prefixes,
-    images: Bounded<2>,
+    caches: Caches,
     /// Admitted, but not begun.
     admitted: Vec<Id>,
     /// Blocks that a sequence under way will have computed soon.
     coming: HashSet<Hash>,
     next: Id,
     stats: Stats,
-    threads: usize,
 }
 
 impl Engine {
-    /// An engine without sequences.
+    /// An engine without sequences, with caches of its own.
     ///
     /// # Panics
     /// If the chunk is less than a block: prompts would never be read.
-    pub fn new(checkpoint: Arc<Checkpoint>, settings: Settings) -> Self {
-        let chunk = settings.limits.chunk;
+    pub fn new(checkpoint: Arc<Checkpoint>, settings: &Settings) -> Self {
+        Self::over(checkpoint, settings.limits, Caches::new(settings))
+    }
+
+    /// An engine without sequences over `caches`, which others may use at the same time.
+    ///
+    /// # Panics
+    /// As [`Engine::new`].
+    pub fn over(checkpoint: Arc<Checkpoint>, limits: Limits, caches: Caches) -> Self {
+        let chunk = limits.chunk;
         assert!(
             chunk >= BLOCK,
             "chunks of {chunk} tokens, a block has {BLOCK}"
         );
         Self {
             checkpoint,
-            schedule: Schedule::new(settings.limits),
+            schedule: Schedule::new(limits),
             sequences: BTreeMap::new(),
-            prefixes: Prefixes::new(settings.prefix_bytes),
-            images: Bounded::new(settings.image_bytes),
+            caches,
             admitted: vec![],
             coming: HashSet::new(),
             next: 0,
             stats: Stats::default(),
-            threads: settings.threads.max(1),
         }
     }
 
@@ -280,7 +343,7 @@ impl Engine {
                 sequence.clock.read = Some(Instant::now());
                 sequence.rows.clear();
                 let cache = sequence.cache.as_ref().expect("it was fed");
-                self.prefixes.keep(&sequence.blocks, cache);
+                self.caches.lock().prefixes.keep(&sequence.blocks, cache);
                 for key in &sequence.blocks {
                     self.coming.remove(key);
                 }
@@ -309,7 +372,7 @@ impl Engine {
         let admitted = std::mem::take(&mut self.admitted);
         for id in admitted {
             let sequence = self.sequences.get_mut(&id).expect("it was admitted");
-            let missing = self.prefixes.missing(&sequence.blocks);
+            let missing = self.caches.lock().prefixes.missing(&sequence.blocks);
             if missing.is_some_and(|key| self.coming.contains(&key)) {
                 self.admitted.push(id);
                 continue;
@@ -318,10 +381,12 @@ impl Engine {
             let prompt = sequence.prompt_len();
             let network = &self.checkpoint.network;
             let mut cache = network.cache(sequence.job.capacity());
-            let held = self.prefixes.restore(&sequence.blocks, &mut cache);
-            if self.prefixes.keeps() {
+            let mut kept = self.caches.lock();
+            let held = kept.prefixes.restore(&sequence.blocks, &mut cache);
+            if kept.prefixes.keeps() {
                 self.coming.extend(&sequence.blocks[held / BLOCK..]);
             }
+            drop(kept);
             sequence.cache = Some(cache);
             sequence.reused = held;
             self.stats.prompt_tokens += prompt as u64;
@@ -349,12 +414,14 @@ impl Engine {
                 continue;
             }
             self.stats.images += 1;
-            let rows = if let Some(rows) = self.images.get(&picture.key) {
+            let known = self.caches.lock().images.get(&picture.key);
+            let rows = if let Some(rows) = known {
                 self.stats.reused_images += 1;
                 rows
             } else {
-                let rows = self.checkpoint.network.encode_images(&[&*picture.patches]);
-                self.images.put(picture.key, rows.clone());
+                let network = &self.checkpoint.network;
+                let rows = rayon::scope(|_| network.encode_images(&[&*picture.patches]));
+                self.caches.lock().images.put(picture.key, rows.clone());
                 rows
             };
             sequence
@@ -365,8 +432,7 @@ impl Engine {
     }
 
     /// Runs the network over the planned tokens: the scores behind every fed token whose successor is in the answer, in the order of
-    /// the plan, `vocab_size` a token. Shares of the plan are computed side by side; a row's bits do not depend on which rows it is
-    /// computed with (ADR 6), so nobody can tell.
+    /// the plan, `vocab_size` a token.
     fn feed(&mut self, plan: &[(Id, usize)]) -> Vec<f32> {
         let image = self.checkpoint.config.image_token_id;
         let mut counts = plan.iter().copied().peekable();
@@ -395,9 +461,8 @@ impl Engine {
             "only sequences that exist are planned"
         );
         let checkpoint = &*self.checkpoint;
-        let shares = shares(fed, self.threads);
-        let logits = shares.into_par_iter().map(|share| run(checkpoint, share));
-        logits.collect::<Vec<Vec<f32>>>().concat()
+        // Inside of the pool, so that the pieces of a product are not handed over one by one.
+        rayon::scope(|_| run(checkpoint, fed))
     }
 }
 
@@ -413,27 +478,11 @@ struct Fed<'a> {
     cache: &'a mut Cache,
 }
 
-/// Cuts `fed` into at most `count` shares of about as many tokens, in order.
-fn shares(fed: Vec<Fed<'_>>, count: usize) -> Vec<Vec<Fed<'_>>> {
-    let total: usize = fed.iter().map(|it| it.ids.len()).sum();
-    let (mut shares, mut before) = (vec![], 0);
-    for it in fed {
-        // Where its middle lies decides; a share that would be empty is none.
-        let share = (2 * before + it.ids.len()) * count / (2 * total.max(1));
-        before += it.ids.len();
-        match shares.last_mut() {
-            Some((last, members)) if *last == share => Vec::push(members, it),
-            _ => shares.push((share, vec![it])),
-        }
-    }
-    shares.into_iter().map(|(_, members)| members).collect()
-}
-
-/// Runs the network over one share.
-fn run(checkpoint: &Checkpoint, share: Vec<Fed<'_>>) -> Vec<f32> {
+/// Runs the network over the new tokens of several sequences.
+fn run(checkpoint: &Checkpoint, fed: Vec<Fed<'_>>) -> Vec<f32> {
     let network = &checkpoint.network;
     let (mut inputs, mut caches, mut images) = (vec![], vec![], vec![]);
-    for mut it in share {
+    for mut it in fed {
         images.append(&mut it.images);
         inputs.push((it.ids, it.axes, it.held, it.answered));
         caches.push(it.cache);
@@ -473,4 +522,49 @@ fn run(checkpoint: &Checkpoint, share: Vec<Fed<'_>>) -> Vec<f32> {
         .expect("cast to f32 above");
     logits.truncate(count * checkpoint.config.text.vocab_size);
     logits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn lanes_divide_what_there_is_and_have_room_for_the_longest() {
+        let settings = Settings {
+            lanes: 4,
+            ..Settings::default()
+        };
+        let lane = settings.divided(1000);
+        assert_eq!(lane.lanes, 4);
+        assert_eq!(
+            (lane.limits.sequences, lane.limits.cached_tokens),
+            (4, 8192)
+        );
+        let lane = settings.divided(10_000);
+        assert_eq!(lane.lanes, 3);
+        assert_eq!(
+            (lane.limits.sequences, lane.limits.cached_tokens),
+            (6, 10_922)
+        );
+        // Too long for all together is refused later, by name.
+        let lane = settings.divided(100_000);
+        assert_eq!((lane.lanes, lane.limits), (1, settings.limits));
+    }
+
+    #[test]
+    fn what_a_panic_left_behind_is_forgotten() {
+        let caches = Caches::new(&Settings::default());
+        let key = blake3::hash(b"image");
+        let rows = Tensor::zeros([1, 1], &Device::flex());
+        caches.lock().images.put(key, rows);
+        let held = caches.clone();
+        let panicked = std::thread::spawn(move || {
+            let _kept = held.lock();
+            panic!("in the middle of something");
+        });
+        assert!(panicked.join().is_err());
+        assert!(!caches.lock().images.contains(&key));
+        assert!(!caches.0.is_poisoned());
+    }
 }

@@ -46,7 +46,7 @@ pub async fn reload(State(state): State<AppState>) -> Result<Json<Reloaded>, Api
 /// `GET /metrics`: counts and times, of the engine too once it is loaded.
 pub async fn metrics(State(state): State<AppState>) -> Result<Response, ApiError> {
     let engine = state.loaded();
-    let engine = engine.map(|it| (it.metrics(), it.places(), it.free()));
+    let engine = engine.map(|it| (it.metrics(), it.taken()));
     let text = metrics::text(state.metrics(), engine);
     let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
