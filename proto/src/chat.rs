@@ -124,7 +124,7 @@ pub enum ChatPart {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageUrl {
-    /// A `data:` URL; addresses are not fetched.
+    /// A `data:` URL, or an address where the service fetches images.
     #[schema(example = "data:image/png;base64,iVBORw0KGgo...")]
     pub url: String,
     /// Taken and not used: the checkpoint's own processor decides the size.

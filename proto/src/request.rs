@@ -13,7 +13,7 @@ use crate::Ontology;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtractRequest {
-    /// The photo as base64, or as a `data:` URL. PNG, JPEG, WebP, GIF or BMP; EXIF orientation is applied first.
+    /// The photo as base64, as a `data:` URL, or as an address where the service fetches images. PNG, JPEG, WebP, GIF or BMP; EXIF orientation is applied first.
     #[schema(min_length = 1, example = "data:image/png;base64,iVBORw0KGgo...")]
     pub image: String,
     /// The object's box in the upright photo; `box_format` gives the meaning of the four numbers.

@@ -37,6 +37,15 @@ pub struct ExtractResponse {
     pub samples: Option<SamplesReport>,
 }
 
+impl ExtractResponse {
+    /// The probability of the label, if the scores were asked for.
+    pub fn probability(&self) -> Option<f64> {
+        let mut scores = self.scores.iter().flatten();
+        let score = scores.find(|score| score.label == self.relation.label)?;
+        Some(score.probability)
+    }
+}
+
 /// Answers drawn at random, each with a reasoning of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SamplesReport {

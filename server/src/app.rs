@@ -22,7 +22,8 @@ use vision::Limits;
 use crate::auth::Keys;
 use crate::engine::{Engine, panic_text};
 use crate::error::ApiError;
-use crate::fields::TextLimits;
+use crate::fetch::Fetcher;
+use crate::fields::{FieldError, Image, TextLimits};
 use crate::http::{batch, chat, extract, guard, labelstudio, observe, page, status};
 use crate::metrics::HttpMetrics;
 use crate::pool::Pool;
@@ -80,6 +81,7 @@ struct Inner {
     keys: RwLock<Option<Arc<Keys>>>,
     origins: Vec<HeaderValue>,
     sources: Sources,
+    fetcher: Option<Fetcher>,
 }
 
 /// The files that a running service reads again.
@@ -100,37 +102,37 @@ pub struct Access {
     pub origins: Vec<HeaderValue>,
 }
 
-impl AppState {
-    /// A state without an engine: it answers 503 until [`AppState::install`]. A question that has no answer after `deadline` is
-    /// given up.
-    pub fn new(limits: RequestLimits, decoders: usize, deadline: Duration) -> Self {
-        Self::guarded(
-            limits,
-            decoders,
-            deadline,
-            Access::default(),
-            Sources::default(),
-        )
-    }
+/// How the service is set up, apart from its model.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What a request may ask for.
+    pub limits: RequestLimits,
+    /// Threads that decode.
+    pub decoders: usize,
+    /// A question that has no answer after so long is given up.
+    pub deadline: Duration,
+    /// Who is let in.
+    pub access: Access,
+    /// What [`AppState::reload`] reads.
+    pub sources: Sources,
+    /// Who fetches images by address; nobody without.
+    pub fetcher: Option<Fetcher>,
+}
 
-    /// The same, for those whom `access` lets in; `sources` are what [`AppState::reload`] reads.
-    pub fn guarded(
-        limits: RequestLimits,
-        decoders: usize,
-        deadline: Duration,
-        access: Access,
-        sources: Sources,
-    ) -> Self {
+impl AppState {
+    /// A state without an engine: it answers 503 until [`AppState::install`].
+    pub fn new(setup: Setup) -> Self {
         let inner = Inner {
             engine: OnceLock::new(),
             draining: OnceLock::new(),
-            pool: Pool::new(decoders),
-            limits,
-            deadline,
+            pool: Pool::new(setup.decoders),
+            limits: setup.limits,
+            deadline: setup.deadline,
             metrics: HttpMetrics::default(),
-            keys: RwLock::new(access.keys.map(Arc::new)),
-            origins: access.origins,
-            sources,
+            keys: RwLock::new(setup.access.keys.map(Arc::new)),
+            origins: setup.access.origins,
+            sources: setup.sources,
+            fetcher: setup.fetcher,
         };
         Self {
             inner: Arc::new(inner),
@@ -196,6 +198,19 @@ impl AppState {
             *held = Some(Arc::new(keys));
         }
         Ok(report)
+    }
+
+    /// `image`, fetched if it is an address and the service fetches any.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`].
+    pub(crate) async fn fetched(&self, image: Image) -> Result<Image, FieldError> {
+        match (image, &self.inner.fetcher) {
+            (Image::Address(address), Some(fetcher)) => {
+                Ok(Image::File(fetcher.fetch(address).await?))
+            }
+            (image, _) => Ok(image),
+        }
     }
 
     pub(crate) fn keys(&self) -> Option<Arc<Keys>> {

@@ -12,6 +12,7 @@ use vision::BoxError;
 
 use crate::engine::EngineError;
 use crate::fields::FieldError;
+use crate::pool::Panicked;
 
 /// Seconds after which a client that found no place may come again: a few answers of the mini.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -23,9 +24,7 @@ const DETAIL_CHARACTERS: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// No such path.
-    #[error(
-        "there is no such path; there are POST /extract, POST /extract/batch, GET /ontology, GET /healthz, GET /readyz and GET /openapi.json"
-    )]
+    #[error("there is no such path; GET /openapi.json and the page /docs list those there are")]
     NotFound,
     /// The path exists, the method does not.
     #[error("this path does not answer {method}; the header `allow` lists what it does")]
@@ -97,14 +96,14 @@ pub enum ApiError {
     Field(#[from] FieldError),
     /// The model refused the question.
     #[error(
-        "the prompt has {got} tokens, the limit is {limit}: send a shorter text or smaller images"
+        "the prompt has {got} tokens, the limit is {limit}: send a shorter text, smaller images or fewer relations"
     )]
     PromptTooLong {
         /// Tokens of this question.
         got: usize,
         /// The configured limit.
         limit: usize,
-        /// What takes most of them: `text` or `image`.
+        /// What takes most of them: `text`, `image` or `ontology`.
         field: &'static str,
     },
     /// The model is still being loaded.
@@ -137,7 +136,7 @@ pub enum ApiError {
 struct Kind(StatusCode, &'static str);
 
 /// Every slug, for the documentation's test.
-pub const SLUGS: [&str; 27] = [
+pub const SLUGS: [&str; 28] = [
     "not-found",
     "method-not-allowed",
     "unsupported-media-type",
@@ -158,6 +157,7 @@ pub const SLUGS: [&str; 27] = [
     "invalid-image",
     "image-too-large",
     "unsupported-image",
+    "unreachable-image",
     "invalid-box",
     "prompt-too-long",
     "not-ready",
@@ -196,14 +196,20 @@ impl ApiError {
         }
     }
 
-    /// Blames a long prompt on the images when they take most of it.
+    /// Blames a long prompt on the images when they take most of it, else on the question's own relations when it has some.
     #[must_use]
-    pub fn with_image_tokens(self, tokens: usize) -> Self {
+    pub fn blaming(self, image_tokens: usize, own_ontology: bool) -> Self {
         match self {
-            Self::PromptTooLong { got, limit, .. } if 2 * tokens > got => Self::PromptTooLong {
+            Self::PromptTooLong { got, limit, .. } => Self::PromptTooLong {
                 got,
                 limit,
-                field: "image",
+                field: if 2 * image_tokens > got {
+                    "image"
+                } else if own_ontology {
+                    "ontology"
+                } else {
+                    "text"
+                },
             },
             other => other,
         }
@@ -265,6 +271,7 @@ fn field_kind(error: &FieldError) -> Kind {
         | FieldError::TooLong { .. }
         | FieldError::TooMany { .. }
         | FieldError::Box(BoxError::UnknownFormat { .. }) => Kind(unprocessable, "invalid-field"),
+        FieldError::Unreachable { .. } => Kind(unprocessable, "unreachable-image"),
         FieldError::EntityNotInText => Kind(unprocessable, "entity-not-in-text"),
         FieldError::Box(_) => Kind(unprocessable, "invalid-box"),
         FieldError::Image { source, .. } => match source {
@@ -284,6 +291,12 @@ fn shorten(text: &str) -> String {
     match text.char_indices().nth(DETAIL_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+impl From<Panicked> for ApiError {
+    fn from(panic: Panicked) -> Self {
+        Self::Internal(panic.to_string())
     }
 }
 

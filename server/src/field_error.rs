@@ -61,6 +61,12 @@ pub enum FieldError {
         /// How many may be.
         limit: usize,
     },
+    /// An image could not be had from its address.
+    #[error("image: {reason}")]
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
     /// The entity is no part of the text.
     #[error(
         "entity does not occur in text (compared without regard to case, runs of white space as one space)"
@@ -89,6 +95,7 @@ impl FieldError {
             | Self::TooLong { field, .. }
             | Self::TooMany { field, .. }
             | Self::Image { field, .. } => field,
+            Self::Unreachable { .. } => "image",
             Self::EntityNotInText => "entity",
             Self::Box(BoxError::UnknownFormat { .. }) => "box_format",
             Self::Box(_) => "bbox",

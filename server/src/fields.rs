@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::Terms;
 use proto::{BoxFormatName, Enforce, Ontology};
 use std::sync::Arc;
+use url::Url;
 use vision::BoxFormat;
 
 pub use crate::field_error::FieldError;
@@ -32,8 +33,11 @@ pub const NAMES: [&str; 13] = [
 /// Answers that may be drawn at random for a question: each is a sequence of its own.
 pub const MAX_SAMPLES: usize = 16;
 
-/// Characters of a photo's address.
+/// Characters of a photo's name in graphs.
 const SOURCE_CHARS: usize = 2000;
+
+/// Bytes of an address that is fetched.
+const ADDRESS_BYTES: usize = 2000;
 
 /// An ontology may have as many labels: every one is in the prompt.
 pub const MAX_LABELS: usize = 100;
@@ -51,6 +55,8 @@ const DEFINITION_CHARS: usize = 200;
 pub enum Image {
     /// A file.
     File(Vec<u8>),
+    /// Where there is one.
+    Address(Url),
     /// Decoded already, for several questions.
     Photo(Arc<Photo>),
 }
@@ -199,19 +205,25 @@ pub struct TextLimits {
     pub entity: usize,
 }
 
-/// Decodes an image sent as text: strict base64 (padded, no white space), bare or in a `data:` URL.
+/// Reads an image sent as text: its address, or strict base64 (padded, no white space), bare or in a `data:` URL.
 ///
 /// # Errors
-/// When it is neither.
-pub fn image_from_text(text: &str) -> Result<Vec<u8>, FieldError> {
+/// When it is none of them.
+pub fn image_from_text(text: &str) -> Result<Image, FieldError> {
     let invalid = |reason: String| FieldError::invalid("image", reason);
     if text.is_empty() {
         return Err(FieldError::Empty { field: "image" });
     }
     if text.starts_with("http://") || text.starts_with("https://") {
-        return Err(invalid(
-            "addresses are not fetched; send the bytes as base64".to_owned(),
-        ));
+        if text.len() > ADDRESS_BYTES {
+            return Err(invalid(format!(
+                "an address has {ADDRESS_BYTES} bytes at most"
+            )));
+        }
+        let address = Url::parse(text);
+        return address
+            .map(Image::Address)
+            .map_err(|error| invalid(format!("not an address: {error}")));
     }
     let encoded = match text.strip_prefix("data:") {
         None => text,
@@ -233,6 +245,7 @@ pub fn image_from_text(text: &str) -> Result<Vec<u8>, FieldError> {
     // The decoder's own words name the place and the byte at fault.
     STANDARD
         .decode(encoded)
+        .map(Image::File)
         .map_err(|error| invalid(format!("not base64 (standard alphabet, padded): {error}")))
 }
 
@@ -343,11 +356,10 @@ mod tests {
 
     #[test]
     fn base64_is_strict() {
-        assert_eq!(image_from_text("AQI=").ok(), Some(vec![1, 2]));
-        assert_eq!(
-            image_from_text("data:image/png;base64,AQI=").ok(),
-            Some(vec![1, 2])
-        );
+        for right in ["AQI=", "data:image/png;base64,AQI="] {
+            let image = image_from_text(right);
+            assert!(matches!(image, Ok(Image::File(file)) if file == [1, 2]));
+        }
         for wrong in [
             "",
             "AQI",
@@ -358,11 +370,20 @@ mod tests {
             "data:image/png,AQI=",
             "data:text/plain;base64,AQI=",
             "data:image/png;base64",
-            "https://example.org/a.png",
+            "file:///etc/passwd",
+            "https://",
         ] {
             let error = image_from_text(wrong).expect_err(wrong);
             assert_eq!(error.field(), "image", "{wrong}");
         }
+    }
+
+    #[test]
+    fn addresses_are_read_but_not_fetched() {
+        let image = image_from_text("https://example.org/a.png");
+        assert!(matches!(image, Ok(Image::Address(url)) if url.path() == "/a.png"));
+        let long = format!("https://example.org/{}", "a".repeat(2000));
+        assert!(image_from_text(&long).is_err());
     }
 
     #[test]

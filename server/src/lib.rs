@@ -9,6 +9,7 @@ pub mod auth;
 pub mod command;
 pub mod engine;
 pub mod error;
+pub mod fetch;
 mod field_error;
 pub mod fields;
 mod graph;

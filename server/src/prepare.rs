@@ -64,10 +64,7 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
         entity,
         wishes,
     } = asked;
-    let photo = match image {
-        Image::File(file) => Arc::new(read_photo(&file, limits)?),
-        Image::Photo(photo) => photo,
-    };
+    let photo = image.photo(limits)?;
     let (width, height) = photo.scene.pixels.dimensions();
     let region = vision::region(bbox, format, width, height)?;
     let token = u64::from(processor.patch_size * processor.merge_size).pow(2);
@@ -88,18 +85,28 @@ pub fn prepare(asked: Asked, limits: &Limits, processor: &Processor) -> Result<P
     })
 }
 
-/// Decodes an image file.
-///
-/// # Errors
-/// When it is unusable.
-pub fn read_photo(file: &[u8], limits: &Limits) -> Result<Photo, FieldError> {
-    let photo = vision::decode(file, limits).map_err(|source| FieldError::Image {
-        field: "image",
-        source,
-    })?;
-    Ok(Photo {
-        scene: Scene::new(photo.pixels),
-        format: photo.format,
-        hash: blake3::hash(file),
-    })
+impl Image {
+    /// The decoded photo.
+    ///
+    /// # Errors
+    /// A file that is unusable, an address that nobody has fetched.
+    pub fn photo(self, limits: &Limits) -> Result<Arc<Photo>, FieldError> {
+        let file = match self {
+            Self::File(file) => file,
+            Self::Photo(photo) => return Ok(photo),
+            Self::Address(_) => {
+                let reason = "addresses are not fetched here; send the bytes as base64";
+                return Err(FieldError::invalid("image", reason));
+            }
+        };
+        let photo = vision::decode(&file, limits).map_err(|source| FieldError::Image {
+            field: "image",
+            source,
+        })?;
+        Ok(Arc::new(Photo {
+            scene: Scene::new(photo.pixels),
+            format: photo.format,
+            hash: blake3::hash(&file),
+        }))
+    }
 }

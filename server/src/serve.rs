@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::app::{Access, AppState, Sources, app};
+use crate::app::{AppState, app};
 use crate::engine::Engine;
 use crate::settings::{ModelSettings, ServeSettings};
 
@@ -30,17 +30,7 @@ pub fn serve(settings: ServeSettings) -> Result<()> {
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("the socket has no address")?;
         tracing::info!(%address, "listening");
-        let (file, keys) = settings.keys.unzip();
-        let access = Access {
-            keys,
-            origins: settings.origins,
-        };
-        let sources = Sources {
-            ontology: settings.ontology,
-            keys: file,
-        };
-        let (limits, deadline) = (settings.limits, settings.deadline);
-        let state = AppState::guarded(limits, settings.decoders, deadline, access, sources);
+        let state = AppState::new(settings.setup);
         let loading = load(settings.model, settings.places, state.clone())?;
         let signal = signals(settings.drain)?;
         tokio::spawn(reload(state.clone())?);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use model::{Extractor, Files, Options};
 use proto::Ontology;
 use vision::Limits;
 
-use crate::app::RequestLimits;
+use crate::app::{Access, RequestLimits, Setup, Sources};
 use crate::args::{DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
 use crate::auth::Keys;
+use crate::fetch::{Addresses, Fetcher};
 use crate::fields::TextLimits;
 use crate::mini;
 
@@ -37,22 +38,12 @@ pub struct ModelSettings {
 pub struct ServeSettings {
     /// The model.
     pub model: ModelSettings,
-    /// The file to read the relations from again at SIGHUP.
-    pub ontology: Option<PathBuf>,
-    /// The file of keys, and what it holds.
-    pub keys: Option<(PathBuf, Keys)>,
-    /// Origins of pages that may ask.
-    pub origins: Vec<HeaderValue>,
+    /// What is around it.
+    pub setup: Setup,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Requests in the house.
     pub places: usize,
-    /// Threads that decode.
-    pub decoders: usize,
-    /// Limits of a request.
-    pub limits: RequestLimits,
-    /// How long a question may take.
-    pub deadline: Duration,
     /// How long the door stays open after SIGTERM.
     pub drain: Duration,
     /// What running requests get after the signal to end.
@@ -154,7 +145,7 @@ impl ModelSettings {
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
             engine: Settings {
-                threads: match args.device {
+                lanes: match args.device {
                     DeviceName::Cpu => spare_cores() + 1,
                     DeviceName::Cuda => 1,
                 },
@@ -206,38 +197,54 @@ impl ServeSettings {
         };
         Ok(Self {
             model,
-            ontology: args.model.ontology.clone(),
-            keys: match &args.api_keys {
-                Some(file) => Some((file.clone(), Keys::read(file)?)),
-                None => None,
-            },
-            origins: args
-                .cors_origin
-                .iter()
-                .map(|it| origin(it))
-                .collect::<Result<_, _>>()?,
+            setup: setup(args)?,
             listen: args.listen,
             places: args.queue,
-            decoders: args.decoders.unwrap_or_else(spare_cores),
-            limits: RequestLimits {
-                body: args.max_body_bytes,
-                image: Limits {
-                    max_bytes: args.max_image_bytes,
-                    max_pixels: args.max_pixels,
-                    max_side: args.max_side,
-                },
-                text: TextLimits {
-                    text: args.max_text_chars,
-                    entity: args.max_entity_chars,
-                },
-                batch: args.max_batch_items,
-                answer_tokens: args.model.max_answer_tokens,
-            },
-            deadline: Duration::from_secs(args.deadline_seconds),
             drain: Duration::from_secs(args.drain_seconds),
             grace: Duration::from_secs(args.grace_seconds),
         })
     }
+}
+
+/// What is around the model.
+fn setup(args: &ServeArgs) -> Result<Setup, UsageError> {
+    let keys = args.api_keys.as_deref().map(Keys::read).transpose()?;
+    let addresses = Addresses {
+        origins: args.image_origin.clone(),
+        private: args.image_private_hosts,
+        max_bytes: args.max_image_bytes,
+        patience: Duration::from_secs(args.image_seconds),
+    };
+    let fetching = !addresses.origins.is_empty();
+    let fetcher = fetching.then(|| Fetcher::new(&addresses)).transpose()?;
+    let origins = args.cors_origin.iter().map(|it| origin(it));
+    Ok(Setup {
+        limits: RequestLimits {
+            body: args.max_body_bytes,
+            image: Limits {
+                max_bytes: args.max_image_bytes,
+                max_pixels: args.max_pixels,
+                max_side: args.max_side,
+            },
+            text: TextLimits {
+                text: args.max_text_chars,
+                entity: args.max_entity_chars,
+            },
+            batch: args.max_batch_items,
+            answer_tokens: args.model.max_answer_tokens,
+        },
+        decoders: args.decoders.unwrap_or_else(spare_cores),
+        deadline: Duration::from_secs(args.deadline_seconds),
+        access: Access {
+            keys,
+            origins: origins.collect::<Result<_, _>>()?,
+        },
+        sources: Sources {
+            ontology: args.model.ontology.clone(),
+            keys: args.api_keys.clone(),
+        },
+        fetcher,
+    })
 }
 
 /// An origin as browsers send it: a scheme and a host, no path.

@@ -16,6 +16,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
+use crate::fetch::provide_crypto;
+
 /// Keeps spans going; what has not left yet leaves when it is dropped.
 pub struct Guard(Option<SdkTracerProvider>);
 
@@ -50,6 +52,7 @@ pub fn start(filter: EnvFilter, json: bool, endpoint: Option<&str>) -> anyhow::R
 }
 
 fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+    provide_crypto();
     let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
     let exporter = SpanExporter::builder().with_http().with_endpoint(url);
     let exporter = exporter

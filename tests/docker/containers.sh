@@ -45,8 +45,9 @@ export MORE_R1_IMAGE=more-r1:test
 if [ -n "$binary" ]; then
     tests/docker/bases.sh slim haproxy
     cp "$binary" "$work/more-r1"
+    cp /etc/ssl/certs/ca-certificates.crt "$work"
     # The build stage's name and result, without the build; then the Dockerfile from its second FROM on.
-    { printf 'FROM debian:bookworm-slim AS build\nCOPY more-r1 /more-r1\n'; awk '/^FROM/ { stage++ } stage > 1' docker/Dockerfile; } >"$work/Dockerfile"
+    { printf 'FROM debian:bookworm-slim AS build\nCOPY more-r1 /more-r1\nCOPY ca-certificates.crt /etc/ssl/certs/\n'; awk '/^FROM/ { stage++ } stage > 1' docker/Dockerfile; } >"$work/Dockerfile"
     "$docker" build -q -t "$MORE_R1_IMAGE" "$work" >/dev/null 2>"$work/log" || { cat "$work/log"; fail "the image"; }
 else
     tests/docker/bases.sh slim haproxy rust

@@ -9,7 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
-use server::app::{AppState, RequestLimits, app};
+use server::app::{Access, AppState, RequestLimits, Setup, Sources, app};
 use server::engine::Engine;
 use server::fields::TextLimits;
 use std::sync::Arc;
@@ -37,6 +37,18 @@ pub const LIMITS: RequestLimits = RequestLimits {
 /// Nothing in the tests takes so long.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Small limits, nobody kept out.
+pub fn setup(deadline: Duration) -> Setup {
+    Setup {
+        limits: LIMITS,
+        decoders: 2,
+        deadline,
+        access: Access::default(),
+        sources: Sources::default(),
+        fetcher: None,
+    }
+}
+
 /// A service over `stub` with `places` places, ready.
 ///
 /// # Panics
@@ -50,7 +62,7 @@ pub fn state(stub: Stub, places: usize) -> AppState {
 /// # Panics
 /// When the system gives no thread.
 pub fn hurried(stub: Stub, places: usize, deadline: Duration) -> AppState {
-    let state = AppState::new(LIMITS, 2, deadline);
+    let state = AppState::new(setup(deadline));
     state.install(Engine::start(Arc::new(stub), places).expect("a thread"));
     state
 }
@@ -62,7 +74,7 @@ pub struct Answered {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body; null when it is no JSON.
+    /// Its body; a string when it is no JSON.
     pub body: Value,
 }
 
@@ -81,7 +93,8 @@ pub async fn ask(state: &AppState, request: Request<Body>) -> Answered {
 async fn read(response: Response) -> Answered {
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, 16 << 20).await.expect("a body in memory");
-    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
     Answered {
         status: parts.status,
         headers: parts.headers,

@@ -34,16 +34,36 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub cors_origin: Vec<String>,
+    /// Images may be given by address if they lie at this origin, such as <https://images.example.org>; several are given one after
+    /// another. Without it no address is fetched.
+    #[arg(
+        long,
+        env = "MORE_R1_IMAGE_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub image_origin: Vec<String>,
+    /// Seconds that fetching one may take; its question holds a place meanwhile.
+    #[arg(
+        long,
+        env = "MORE_R1_IMAGE_SECONDS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub image_seconds: u64,
+    /// Those origins may be in your own network; without it only public addresses are connected to.
+    #[arg(long, env = "MORE_R1_IMAGE_PRIVATE_HOSTS", requires = "image_origin")]
+    pub image_private_hosts: bool,
     /// Where spans are sent, such as <http://127.0.0.1:4318> (OpenTelemetry, OTLP over http); without it nowhere.
     #[arg(long, env = "MORE_R1_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Requests in the house at once, waiting ones included; more get 429. Each may hold one body and one photo.
     #[arg(long, env = "MORE_R1_QUEUE", default_value_t = 64, value_name = "N", value_parser = at_least_one)]
     pub queue: usize,
-    /// Answers written at once.
+    /// Answers written at once, divided among the cores.
     #[arg(long, env = "MORE_R1_MAX_SEQUENCES", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
     pub max_sequences: usize,
-    /// Tokens that all answers under way together may come to hold, prompts included.
+    /// Tokens that all answers under way together may come to hold, prompts included; divided among the cores.
     #[arg(long, env = "MORE_R1_MAX_CACHED_TOKENS", default_value_t = 32_768, value_name = "N", value_parser = at_least_one)]
     pub max_cached_tokens: usize,
     /// Prompt tokens read between two tokens of the answers under way.

@@ -24,7 +24,7 @@ use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, Wishes, box_format};
 use crate::http::answer::{Seen, answer};
 use crate::http::json;
-use crate::prepare::{Photo, Pixels, prepare, read_photo};
+use crate::prepare::{Photo, Pixels, prepare};
 use crate::settings::{ModelSettings, TEXT_LIMITS, UsageError};
 
 /// What to do with which file.
@@ -270,7 +270,7 @@ impl Photos {
         let bytes = std::fs::read(path).map_err(|error| {
             FieldError::invalid("image", format!("{}: {error}", path.display()))
         })?;
-        let photo = Arc::new(read_photo(&bytes, &Limits::default())?);
+        let photo = Image::File(bytes).photo(&Limits::default())?;
         self.last = Some((path.to_owned(), Arc::clone(&photo)));
         Ok(photo)
     }

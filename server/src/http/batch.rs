@@ -21,12 +21,36 @@ use crate::graph::{Fact, Format};
 use crate::http::extract::pose;
 use crate::http::form::{Form, wanted};
 use crate::http::{body, json};
-use crate::prepare::read_photo;
 
 /// A question not yet read: its own JSON, or a pair of the shared photo and text.
 enum Posed {
     Item(Box<RawValue>),
     Pair(Box<RawValue>, Arc<Shared>),
+}
+
+/// A batch, its questions not yet read.
+enum Frame {
+    Items(Vec<Box<RawValue>>),
+    Pairs(Vec<Box<RawValue>>, Box<Shared>),
+}
+
+impl Frame {
+    /// The questions. What pairs share is fetched and decoded once.
+    async fn posed(self, state: &AppState) -> Result<Vec<Posed>, ApiError> {
+        let (pairs, shared) = match self {
+            Self::Items(items) => return Ok(items.into_iter().map(Posed::Item).collect()),
+            Self::Pairs(pairs, shared) => (pairs, *shared),
+        };
+        let limits = state.limits().image;
+        let image = state.fetched(shared.image).await?;
+        let photo = state.pool().run(move || image.photo(&limits)).await??;
+        let shared = Arc::new(Shared {
+            image: Image::Photo(photo),
+            ..shared
+        });
+        let pair = |pair| Posed::Pair(pair, Arc::clone(&shared));
+        Ok(pairs.into_iter().map(pair).collect())
+    }
 }
 
 /// What all pairs have in common.
@@ -75,11 +99,8 @@ pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Re
     let (parts, sent) = request.into_parts();
     let limits = *state.limits();
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
-    let posed = state
-        .pool()
-        .run(move || read(&bytes, &limits.image, limits.batch))
-        .await
-        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    let frame = state.pool().run(move || read(&bytes, limits.batch));
+    let posed = frame.await??.posed(&state).await?;
     let work = Work {
         at_once: (engine.places() / 4).max(1),
         engine,
@@ -99,7 +120,7 @@ pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Re
 }
 
 /// Reads the frame of a batch: its questions stay unread.
-fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>, ApiError> {
+fn read(bytes: &[u8], most: usize) -> Result<Frame, ApiError> {
     let request: BatchRequest = json::parse(bytes)?;
     let missing = |field: &'static str| FieldError::Missing {
         field: field.into(),
@@ -116,9 +137,8 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
     match (request.pairs, request.items) {
         (Some(pairs), None) => {
             check("pairs", pairs.len())?;
-            let file = image_from_text(&request.image.ok_or_else(|| missing("image"))?)?;
-            let shared = Arc::new(Shared {
-                image: Image::Photo(Arc::new(read_photo(&file, limits)?)),
+            let shared = Shared {
+                image: image_from_text(&request.image.ok_or_else(|| missing("image"))?)?,
                 text: request.text.ok_or_else(|| missing("text"))?,
                 format: box_format(request.box_format),
                 wishes: Wishes {
@@ -130,9 +150,8 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                     ontology: request.ontology.map(Arc::new),
                     ..Wishes::default()
                 },
-            });
-            let pair = |pair| Posed::Pair(pair, Arc::clone(&shared));
-            Ok(pairs.into_iter().map(pair).collect())
+            };
+            Ok(Frame::Pairs(pairs, Box::new(shared)))
         }
         (None, Some(items)) => {
             check("items", items.len())?;
@@ -151,7 +170,7 @@ fn read(bytes: &[u8], limits: &vision::Limits, most: usize) -> Result<Vec<Posed>
                     return Err(FieldError::invalid(field, reason).into());
                 }
             }
-            Ok(items.into_iter().map(Posed::Item).collect())
+            Ok(Frame::Items(items))
         }
         (None, None) => Err(missing("items").into()),
         (Some(_), Some(_)) => {
@@ -210,11 +229,11 @@ fn line(
                 text: &text,
             });
         }
-        Err(error) if !matches!(format, Format::Json | Format::JsonLd) => {
-            return format.remark(index, &error.problem());
-        }
         Ok((answer, _)) => (Some(answer), None),
-        Err(error) => (None, Some(error.problem())),
+        Err(error) => match format.remark(index, error.slug()) {
+            Some(remark) => return remark,
+            None => (None, Some(error.problem())),
+        },
     };
     let line = BatchLine {
         index,
@@ -235,11 +254,7 @@ async fn one(
         None => engine.wait().await,
     };
     let start = Instant::now();
-    let asked = state
-        .pool()
-        .run(move || posed.read())
-        .await
-        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    let asked = state.pool().run(move || posed.read()).await??;
     let asked = asked.check(state.limits().text)?;
     let mut pending = pose(state, engine, seat, start, asked, None).await?;
     let answer = pending.answer().await?;

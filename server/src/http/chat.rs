@@ -1,16 +1,13 @@
 //! `POST /v1/chat/completions` and `GET /v1/models`: the bare model under `OpenAI`'s interface, on the same engine as every question.
 //! No protocol and no grammar, unless the request names the possible answers.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::response::sse::{Event, KeepAlive};
-use axum::response::{IntoResponse, Response, Sse};
-use futures_util::stream::unfold;
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use model::engine::Picture;
 use model::generate::Chat;
 use model::template::{Content, ContentPart, Message};
@@ -21,17 +18,16 @@ use proto::chat::{
     ChatTurn, ChatUsage, ModelCard, ModelList, PromptDetails, ResponseFormat, Stop,
 };
 use serde_json::Value;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::{Instant as Moment, timeout_at};
+use tokio::sync::mpsc::unbounded_channel;
+use tower_http::request_id::RequestId;
 
 use crate::app::{AppState, RequestLimits};
-use crate::engine::{EngineError, Extract, Reply, Task, Written};
+use crate::engine::{Extract, Task, Written};
 use crate::error::ApiError;
-use crate::fields::{FieldError, image_from_text};
+use crate::fields::{FieldError, Image, image_from_text};
 use crate::http::form::Form;
-use crate::http::stream::HEARTBEAT;
-use crate::http::{body, json};
-use crate::prepare::read_photo;
+use crate::http::reply::{Awaited, Tell};
+use crate::http::{body, json, reply};
 
 /// Images of a conversation.
 const MAX_IMAGES: usize = 16;
@@ -62,6 +58,7 @@ pub async fn models(State(state): State<AppState>) -> Result<Json<ModelList>, Ap
 /// The handler.
 pub async fn completions(
     State(state): State<AppState>,
+    Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let start = Instant::now();
@@ -74,33 +71,49 @@ pub async fn completions(
     let model = Arc::clone(engine.model());
     let read = move || {
         let asked: ChatRequest = json::parse(&bytes)?;
-        let chat = prepare(&asked, model.as_ref(), &limits)?;
+        let images = images(&asked)?;
+        Ok::<_, ApiError>((asked, images))
+    };
+    let (asked, images) = state.pool().run(read).await??;
+    let images = fetched(&state, images).await?;
+    let prepare = move || {
+        let chat = prepare(&asked, images, model.as_ref(), &limits)?;
         Ok::<_, ApiError>((asked, chat))
     };
-    let read = state.pool().run(read).await;
-    let (asked, chat) = read.map_err(|panic| ApiError::Internal(panic.to_string()))??;
-    let stop = chat.stop.clone();
-    let (reader, written) = unbounded_channel();
-    let reader = asked.stream.then_some(reader);
+    let (asked, chat) = state.pool().run(prepare).await??;
     let turn = Turn {
-        id: format!("chatcmpl-{}", uuid()),
+        id: format!(
+            "chatcmpl-{}",
+            id.header_value().to_str().unwrap_or_default()
+        ),
         created: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
         model: Arc::clone(engine.model()),
         logprobs: asked.logprobs,
-        stop,
-        reply: engine.submit(seat, Task::Chat(chat), reader),
-        until: (start + state.deadline()).into(),
-        patience: state.deadline().as_secs(),
+        stop: chat.stop.clone(),
     };
-    if asked.stream {
-        let usage = asked.stream_options.unwrap_or_default().include_usage;
-        return Ok(events(turn, written, usage).into_response());
+    let (reader, written) = unbounded_channel(); // at most an answer's length is ever in it
+    let reader = asked.stream.then_some(reader);
+    let reply = engine.submit(seat, Task::Chat(chat), reader);
+    let mut awaited = Awaited::new(reply, start, state.deadline());
+    if !asked.stream {
+        let completion = turn_of(awaited.written().await?);
+        return Ok(Json(turn.whole(&completion)).into_response());
     }
-    let mut turn = turn;
-    let completion = turn.completion().await?;
-    Ok(Json(turn.whole(&completion)).into_response())
+    let begin = ChatTurn {
+        role: Some("assistant"),
+        ..said("")
+    };
+    let first = vec![event(&turn.chunk(begin, None))];
+    let telling = Telling {
+        turn,
+        usage: asked.stream_options.unwrap_or_default().include_usage,
+        growing: Growing::default(),
+        text: String::new(),
+        told: 0,
+    };
+    Ok(reply::events(telling, first, awaited, written).into_response())
 }
 
 fn invalid(field: &'static str, reason: impl Into<String>) -> ApiError {
@@ -110,6 +123,7 @@ fn invalid(field: &'static str, reason: impl Into<String>) -> ApiError {
 /// Checks every field, decodes the images one after another and writes the prompt.
 fn prepare(
     asked: &ChatRequest,
+    images: Vec<Image>,
     model: &dyn Extract,
     limits: &RequestLimits,
 ) -> Result<Chat, ApiError> {
@@ -146,9 +160,8 @@ fn prepare(
     }
     let stop = stops(asked.stop.as_ref())?;
     let choices = choices(asked)?;
-    let (messages, files) = messages(asked)?;
-    let photos = files.iter().map(|file| {
-        let photo = read_photo(file, &limits.image).map_err(in_messages)?;
+    let photos = images.into_iter().map(|image| {
+        let photo = image.photo(&limits.image).map_err(in_messages)?;
         let patches = model.processor().patches(&photo.scene.pixels);
         let patches = patches.map_err(|source| FieldError::Image {
             field: "messages",
@@ -157,7 +170,7 @@ fn prepare(
         Ok(Picture::new(patches))
     });
     let pictures = photos.collect::<Result<Vec<Picture>, ApiError>>()?;
-    let mut chat = model.chat(&messages, pictures, max_tokens)?;
+    let mut chat = model.chat(&messages(asked), pictures, max_tokens)?;
     chat.sampling = sampling;
     chat.stop = stop;
     chat.choices = choices;
@@ -172,7 +185,9 @@ fn in_messages(error: FieldError) -> FieldError {
             field: "messages",
             source,
         },
-        FieldError::Invalid { reason, .. } => FieldError::invalid("messages", reason),
+        FieldError::Invalid { reason, .. } | FieldError::Unreachable { reason } => {
+            FieldError::invalid("messages", reason)
+        }
         FieldError::Empty { .. } => FieldError::invalid("messages", "an image is empty"),
         other => other,
     }
@@ -276,76 +291,76 @@ fn values(schema: &Value) -> Result<Vec<String>, ApiError> {
     Ok(listed.iter().map(Value::to_string).collect())
 }
 
-/// The conversation as the template takes it, and the files of its images.
-fn messages(asked: &ChatRequest) -> Result<(Vec<Message>, Vec<Vec<u8>>), ApiError> {
+/// The images of a conversation, in order.
+fn images(asked: &ChatRequest) -> Result<Vec<Image>, ApiError> {
     if asked.messages.is_empty() {
         return Err(FieldError::Empty { field: "messages" }.into());
     }
-    let mut files = vec![];
-    let mut messages = vec![];
-    for message in &asked.messages {
-        let content = match &message.content {
-            ChatContent::Text(text) => Content::Text(text.clone()),
-            ChatContent::Parts(parts) => {
-                let mut read = vec![];
-                for part in parts {
-                    read.push(match part {
-                        ChatPart::Text { text } => ContentPart::Text { text: text.clone() },
-                        ChatPart::ImageUrl { image_url } => {
-                            let file = image_from_text(&image_url.url).map_err(in_messages)?;
-                            files.push(file);
-                            ContentPart::Image
-                        }
-                    });
-                }
-                Content::Parts(read)
-            }
-        };
-        messages.push(Message {
-            role: message.role.name().to_owned(),
-            content,
+    let parts = asked
+        .messages
+        .iter()
+        .flat_map(|message| match &message.content {
+            ChatContent::Text(_) => &[],
+            ChatContent::Parts(parts) => &parts[..],
         });
-    }
-    if files.len() > MAX_IMAGES {
-        let reason = format!("{} images, the limit is {MAX_IMAGES}", files.len());
+    let addresses: Vec<&str> = parts
+        .filter_map(|part| match part {
+            ChatPart::Text { .. } => None,
+            ChatPart::ImageUrl { image_url } => Some(image_url.url.as_str()),
+        })
+        .collect();
+    if addresses.len() > MAX_IMAGES {
+        let reason = format!("{} images, the limit is {MAX_IMAGES}", addresses.len());
         return Err(invalid("messages", reason));
     }
-    Ok((messages, files))
+    let images = addresses.into_iter().map(image_from_text);
+    let images = images.collect::<Result<_, _>>();
+    images.map_err(|error| in_messages(error).into())
 }
 
-/// 32 hexadecimal digits that nobody has had before.
-fn uuid() -> String {
-    use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
-    let id = MakeRequestUuid.make_request_id(&Request::new(()));
-    let id = id.expect("a fresh UUID is always a header value");
-    let id = id.header_value().to_str().unwrap_or_default();
-    id.replace('-', "")
+/// Those that are addresses fetched, one after another; together they may be as long as a body.
+async fn fetched(state: &AppState, images: Vec<Image>) -> Result<Vec<Image>, ApiError> {
+    let limit = state.limits().body;
+    let (mut files, mut bytes) = (vec![], 0);
+    for image in images {
+        let image = state.fetched(image).await.map_err(in_messages)?;
+        if let Image::File(file) = &image {
+            bytes += file.len();
+        }
+        if bytes > limit {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        files.push(image);
+    }
+    Ok(files)
 }
 
-/// A conversation that the engine has; dropping it gives it up.
+/// The conversation as the template takes it.
+fn messages(asked: &ChatRequest) -> Vec<Message> {
+    let part = |part: &ChatPart| match part {
+        ChatPart::Text { text } => ContentPart::Text { text: text.clone() },
+        ChatPart::ImageUrl { .. } => ContentPart::Image,
+    };
+    let messages = asked.messages.iter().map(|message| Message {
+        role: message.role.name().to_owned(),
+        content: match &message.content {
+            ChatContent::Text(text) => Content::Text(text.clone()),
+            ChatContent::Parts(parts) => Content::Parts(parts.iter().map(part).collect()),
+        },
+    });
+    messages.collect()
+}
+
+/// What makes a response of the next turn.
 struct Turn {
     id: String,
     created: u64,
     model: Arc<dyn Extract>,
     logprobs: bool,
     stop: Vec<String>,
-    reply: Reply,
-    until: Moment,
-    patience: u64,
 }
 
 impl Turn {
-    async fn completion(&mut self) -> Result<Completion, ApiError> {
-        let written = timeout_at(self.until, &mut self.reply).await;
-        let written = written.map_err(|_| ApiError::TooLate {
-            seconds: self.patience,
-        })?;
-        let Written::Turn(completion) = written.unwrap_or(Err(EngineError::Stopped))? else {
-            unreachable!("a conversation was submitted");
-        };
-        Ok(*completion)
-    }
-
     fn response(&self, object: &'static str, choices: Vec<ChatChoice>) -> ChatResponse {
         let info = self.model.info();
         ChatResponse {
@@ -442,110 +457,77 @@ fn safe(text: &str, stops: &[String]) -> usize {
     text.len() - stops.iter().filter_map(begun).max().unwrap_or(0)
 }
 
-fn events(
-    turn: Turn,
-    written: UnboundedReceiver<Vec<u32>>,
-    usage: bool,
-) -> Sse<impl futures_util::Stream<Item = Result<Event, Infallible>>> {
-    let first = turn.chunk(
-        ChatTurn {
-            role: Some("assistant"),
-            content: Some(String::new()),
-        },
-        None,
-    );
-    let telling = Telling {
-        ready: VecDeque::from([event(&first)]),
-        turn,
-        written,
-        usage,
-        growing: Growing::default(),
-        text: String::new(),
-        told: 0,
-        ended: false,
-    };
-    let events = unfold(telling, |mut telling| async move {
-        let event = telling.next().await?;
-        Some((Ok(event), telling))
-    });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
-}
-
 /// An answer told while it is written. With `logprobs` it is told at the end, whole, with its tokens.
 struct Telling {
     turn: Turn,
-    written: UnboundedReceiver<Vec<u32>>,
+    /// Whether the last piece says how many tokens there were.
     usage: bool,
     growing: Growing,
     text: String,
     /// Bytes of the text that were told.
     told: usize,
-    ready: VecDeque<Event>,
-    ended: bool,
 }
 
-impl Telling {
-    async fn next(&mut self) -> Option<Event> {
-        while self.ready.is_empty() && !self.ended {
-            tokio::select! {
-                biased; // what was written before the end comes before it
-                Some(ids) = self.written.recv() => {
-                    let tokenizer = self.turn.model.tokenizer();
-                    self.text += &tokenizer.read_on(&mut self.growing, &ids, true);
-                    self.tell(safe(&self.text, &self.turn.stop));
-                }
-                completion = self.turn.completion() => self.end(completion),
-            }
-        }
-        self.ready.pop_front()
+impl Tell for Telling {
+    fn read(&mut self, ids: &[u32]) -> Vec<Event> {
+        let tokenizer = self.turn.model.tokenizer();
+        self.text += &tokenizer.read_on(&mut self.growing, ids, true);
+        let end = safe(&self.text, &self.turn.stop);
+        self.tell(end).into_iter().collect()
     }
 
-    fn tell(&mut self, end: usize) {
-        if end > self.told && !self.turn.logprobs {
-            let delta = ChatTurn {
-                role: None,
-                content: Some(self.text[self.told..end].to_owned()),
-            };
-            self.ready.push_back(event(&self.turn.chunk(delta, None)));
-            self.told = end;
-        }
-    }
-
-    fn end(&mut self, completion: Result<Completion, ApiError>) {
-        self.ended = true;
-        let completion = match completion {
-            Ok(completion) => completion,
+    fn end(&mut self, written: Result<Written, ApiError>) -> Vec<Event> {
+        let completion = match written {
+            Ok(written) => turn_of(written),
             Err(error) => {
-                tracing::info!(problem = error.slug(), detail = %error, "a stream failed");
-                let error = serde_json::json!({"error": error.problem()});
-                self.ready.push_back(event(&error));
-                return;
+                return vec![event(&serde_json::json!({"error": error.problem()}))];
             }
         };
         let tokenizer = self.turn.model.tokenizer();
         self.text = tokenizer.decode(&completion.token_ids, true);
         let end = first_stop(&self.text, &self.turn.stop).unwrap_or(self.text.len());
+        let mut events = vec![];
         if self.turn.logprobs {
-            let mut chunk = self.turn.chunk(
-                ChatTurn {
-                    role: None,
-                    content: Some(self.text[..end].to_owned()),
-                },
-                None,
-            );
+            let mut chunk = self.turn.chunk(said(&self.text[..end]), None);
             chunk.choices[0].logprobs = Some(logprobs(tokenizer, &completion));
-            self.ready.push_back(event(&chunk));
+            events.push(event(&chunk));
         }
-        self.tell(end);
+        events.extend(self.tell(end));
         let reason = completion.finish_reason.name();
-        let last = self.turn.chunk(ChatTurn::default(), Some(reason));
-        self.ready.push_back(event(&last));
+        events.push(event(&self.turn.chunk(ChatTurn::default(), Some(reason))));
         if self.usage {
             let mut spent = self.turn.response("chat.completion.chunk", vec![]);
             spent.usage = Some(usage(&completion));
-            self.ready.push_back(event(&spent));
+            events.push(event(&spent));
         }
-        self.ready.push_back(Event::default().data("[DONE]"));
+        events.push(Event::default().data("[DONE]"));
+        events
+    }
+}
+
+impl Telling {
+    fn tell(&mut self, end: usize) -> Option<Event> {
+        if end <= self.told || self.turn.logprobs {
+            return None;
+        }
+        let delta = said(&self.text[self.told..end]);
+        self.told = end;
+        Some(event(&self.turn.chunk(delta, None)))
+    }
+}
+
+/// A piece of the answer.
+fn said(text: &str) -> ChatTurn {
+    ChatTurn {
+        role: None,
+        content: Some(text.to_owned()),
+    }
+}
+
+fn turn_of(written: Written) -> Completion {
+    match written {
+        Written::Turn(completion) => *completion,
+        Written::Answer(_) => unreachable!("a conversation was submitted"),
     }
 }
 

@@ -9,18 +9,18 @@ use axum::response::{IntoResponse, Response};
 use model::Answer;
 use proto::ExtractResponse;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::{Instant as Moment, timeout_at};
-
 use tracing::Span;
 
 use crate::app::AppState;
-use crate::engine::{Engine, EngineError, Extract, Reader, Reply, Seat, Task, Written};
+use crate::engine::{Engine, Extract, Reader, Seat, Task, Written};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError};
 use crate::graph::{Fact, Format};
 use crate::http::answer::{Seen, answer};
 use crate::http::form::{Form, wanted};
-use crate::http::{body, stream};
+use crate::http::reply::Awaited;
+use crate::http::stream::Reading;
+use crate::http::{body, reply};
 use crate::prepare::prepare;
 
 /// The handler.
@@ -47,8 +47,10 @@ pub async fn extract(
         }
         let tokens = wishes.stream_tokens;
         let (reader, written) = unbounded_channel(); // at most an answer's length is ever in it
-        let pending = pose(&state, engine, seat, start, asked, Some(reader)).await?;
-        return Ok(stream::events(pending, written, tokens).into_response());
+        let Pending { posed, awaited } =
+            pose(&state, engine, seat, start, asked, Some(reader)).await?;
+        let reading = Reading::new(posed, tokens);
+        return Ok(reply::events(reading, vec![], awaited, written).into_response());
     }
     let mut pending = pose(&state, engine, seat, start, asked, None).await?;
     let answer = pending.answer().await?;
@@ -63,24 +65,14 @@ pub async fn extract(
 
 /// A question that the engine has; dropping it gives it up.
 pub struct Pending {
-    model: Arc<dyn Extract>,
-    seen: Seen,
-    scores: bool,
-    abstain_below: Option<f64>,
-    reply: Reply,
-    until: Moment,
-    patience: u64,
+    posed: Posed,
+    awaited: Awaited,
 }
 
 impl Pending {
     /// What is known of the question.
     pub fn seen(&self) -> &Seen {
-        &self.seen
-    }
-
-    /// Who answers.
-    pub fn model(&self) -> &dyn Extract {
-        self.model.as_ref()
+        &self.posed.seen
     }
 
     /// Waits for the answer.
@@ -88,21 +80,41 @@ impl Pending {
     /// # Errors
     /// A model that refuses or fails, no answer in time.
     pub async fn answer(&mut self) -> Result<ExtractResponse, ApiError> {
-        let answered = timeout_at(self.until, &mut self.reply).await;
-        let answered = answered.map_err(|_| ApiError::TooLate {
-            seconds: self.patience,
-        })?;
-        let Written::Answer(answered) = answered.unwrap_or(Err(EngineError::Stopped))? else {
+        let written = self.awaited.written().await?;
+        Ok(self.posed.answer(written))
+    }
+}
+
+/// What makes a response of what the engine writes.
+pub struct Posed {
+    model: Arc<dyn Extract>,
+    seen: Seen,
+    scores: bool,
+    abstain_below: Option<f64>,
+}
+
+impl Posed {
+    /// Who answers.
+    pub fn model(&self) -> &dyn Extract {
+        self.model.as_ref()
+    }
+
+    /// The response.
+    ///
+    /// # Panics
+    /// When a conversation was written.
+    pub fn answer(&self, written: Written) -> ExtractResponse {
+        let Written::Answer(answered) = written else {
             unreachable!("a question was submitted");
         };
         note(&answered);
-        Ok(answer(
+        answer(
             self.model.as_ref(),
             &self.seen,
             &answered,
             self.scores,
             self.abstain_below,
-        ))
+        )
     }
 }
 
@@ -132,6 +144,10 @@ pub async fn pose(
     reader: Option<Reader>,
 ) -> Result<Pending, ApiError> {
     let limits = *state.limits();
+    let asked = Asked {
+        image: state.fetched(asked.image).await?,
+        ..asked
+    };
     let (scores, abstain_below) = (asked.wishes.scores, asked.wishes.abstain_below);
     let preparing = Instant::now();
     let model = Arc::clone(engine.model());
@@ -141,20 +157,21 @@ pub async fn pose(
             let pixels = prepare(asked, &limits.image, model.processor())?;
             let seen = Seen::of(&pixels, start, preparing.elapsed());
             let question = pixels.question();
-            let prepared = model
-                .prepare(&question)
-                .map_err(|error| ApiError::from(error).with_image_tokens(pixels.image_tokens))?;
+            let prepared = model.prepare(&question).map_err(|error| {
+                let own = pixels.terms.ontology.is_some();
+                ApiError::from(error).blaming(pixels.image_tokens, own)
+            })?;
             Ok::<_, ApiError>((seen, prepared))
         })
-        .await
-        .map_err(|panic| ApiError::Internal(panic.to_string()))??;
+        .await??;
+    let reply = engine.submit(seat, Task::Question(prepared), reader);
     Ok(Pending {
-        model: Arc::clone(engine.model()),
-        seen,
-        scores,
-        abstain_below,
-        reply: engine.submit(seat, Task::Question(prepared), reader),
-        until: (start + state.deadline()).into(),
-        patience: state.deadline().as_secs(),
+        posed: Posed {
+            model: Arc::clone(engine.model()),
+            seen,
+            scores,
+            abstain_below,
+        },
+        awaited: Awaited::new(reply, start, state.deadline()),
     })
 }

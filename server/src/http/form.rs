@@ -63,11 +63,7 @@ impl Form {
     ) -> Result<Asked, ApiError> {
         match self {
             // Parsing and base64 of twenty megabytes is work: not on a thread that serves sockets.
-            Self::Json => state
-                .pool()
-                .run(move || json::read(&bytes))
-                .await
-                .map_err(|panic| ApiError::Internal(panic.to_string()))?,
+            Self::Json => state.pool().run(move || json::read(&bytes)).await?,
             Self::Multipart => multipart::read(parts, bytes).await,
         }
     }

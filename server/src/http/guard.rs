@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::app::AppState;
+use crate::auth::{Key, Keys};
 use crate::error::ApiError;
 
 /// For everything that computes: any key, where there are keys.
@@ -16,9 +17,7 @@ pub async fn user(
     next: Next,
 ) -> Result<Response, ApiError> {
     if let Some(keys) = state.keys() {
-        let sent = sent(request.headers()).ok_or(ApiError::Unauthorized)?;
-        let key = keys.find(sent).ok_or(ApiError::Unauthorized)?;
-        tracing::Span::current().record("key", &key.name);
+        identify(&keys, request.headers())?;
     }
     state.hold().await;
     Ok(next.run(request).await)
@@ -31,13 +30,18 @@ pub async fn admin(
     next: Next,
 ) -> Result<Response, ApiError> {
     let keys = state.keys().ok_or(ApiError::Forbidden)?;
-    let sent = sent(request.headers()).ok_or(ApiError::Unauthorized)?;
-    let key = keys.find(sent).ok_or(ApiError::Unauthorized)?;
-    tracing::Span::current().record("key", &key.name);
-    if !key.admin {
+    if !identify(&keys, request.headers())?.admin {
         return Err(ApiError::Forbidden);
     }
     Ok(next.run(request).await)
+}
+
+/// The key that was sent; the request's span learns its name.
+fn identify<'a>(keys: &'a Keys, headers: &HeaderMap) -> Result<&'a Key, ApiError> {
+    let sent = sent(headers).ok_or(ApiError::Unauthorized)?;
+    let key = keys.find(sent).ok_or(ApiError::Unauthorized)?;
+    tracing::Span::current().record("key", &key.name);
+    Ok(key)
 }
 
 fn sent(headers: &HeaderMap) -> Option<&str> {

@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::error::ApiError;
-use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_text};
+use crate::fields::{Asked, FieldError, Wishes, box_format, image_from_text};
 
 /// Reads the body of a JSON request.
 ///
@@ -16,7 +16,7 @@ use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_tex
 pub fn read(body: &[u8]) -> Result<Asked, ApiError> {
     let request: ExtractRequest = parse(body)?;
     Ok(Asked {
-        image: Image::File(image_from_text(&request.image)?),
+        image: image_from_text(&request.image)?,
         bbox: request.bbox,
         format: box_format(request.box_format),
         text: request.text,
@@ -106,6 +106,7 @@ fn fault(body: &[u8], path: &str, error: &serde_json::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Image;
 
     /// Input, then `slug field`.
     const FAULTS: [(&str, &str); 18] = [

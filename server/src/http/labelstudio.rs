@@ -1,5 +1,5 @@
 //! A machine-learning backend for Label Studio under `/labelstudio`: boxes and spans that people have drawn come in, the relations between
-//! them go out. Draws no boxes and no spans itself, fetches no images, and learns nothing from annotations.
+//! them go out. Draws no boxes and no spans itself, and learns nothing from annotations.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Request, State};
 use futures_util::stream::{self, StreamExt};
-use proto::{ExtractResponse, NONE};
+use proto::NONE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -20,7 +20,7 @@ use crate::fields::{Asked, FieldError, Image, Wishes, image_from_text};
 use crate::http::extract::pose;
 use crate::http::form::Form;
 use crate::http::{body, json};
-use crate::prepare::read_photo;
+use crate::prepare::Photo;
 
 /// `GET /labelstudio/health`.
 pub async fn health(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
@@ -61,6 +61,16 @@ struct Task {
     predictions: Vec<Drawn>,
 }
 
+impl Task {
+    /// A string of its data.
+    fn text(&self, key: &str) -> Result<&str, FieldError> {
+        let value = self.data.get(key).and_then(Value::as_str);
+        value.ok_or_else(|| FieldError::Missing {
+            field: format!("data.{key}").into(),
+        })
+    }
+}
+
 /// What was drawn: boxes, spans, relations.
 #[derive(Deserialize, Clone, Default)]
 struct Drawn {
@@ -97,6 +107,7 @@ pub async fn predict(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Json<Predictions>, ApiError> {
+    let start = Instant::now();
     let engine = Arc::clone(state.engine()?);
     Form::of(&request, &[Form::Json])?;
     let seat = engine.reserve()?;
@@ -105,18 +116,29 @@ pub async fn predict(
     let bytes = body::read(&parts.headers, sent, limits.body).await?;
     let read = move || {
         let asked: Predict = json::parse(&bytes)?;
+        let (got, limit) = (asked.tasks.len(), limits.batch);
+        if got > limit {
+            let field = "tasks";
+            return Err(FieldError::TooMany { field, got, limit }.into());
+        }
         let names = Names::of(&asked.label_config)?;
+        let image = |task: &Task| image_from_text(task.text(&names.image.1)?);
+        let images: Vec<Result<Image, FieldError>> = asked.tasks.iter().map(image).collect();
+        Ok::<_, ApiError>((asked, names, images))
+    };
+    let (asked, names, images) = state.pool().run(read).await??;
+    let fetched = fetched(&state, images, start).await;
+    let read = move || {
         let mut context = asked.params.context;
         let mut room = limits.batch;
-        let tasks = asked.tasks.into_iter();
-        let tasks = tasks.map(|task| {
-            let drawn = context.take();
-            pairs(&task, drawn, &names, &limits.image, &mut room)
+        let tasks = asked.tasks.iter().zip(fetched).map(|(task, image)| {
+            let drawn = context.take(); // the first task's
+            let photo = image?.photo(&limits.image)?;
+            pairs(task, &photo, drawn, &names, &mut room)
         });
-        Ok::<_, ApiError>(tasks.collect::<Vec<_>>())
+        tasks.collect::<Vec<_>>()
     };
-    let read = state.pool().run(read).await;
-    let tasks = read.map_err(|panic| ApiError::Internal(panic.to_string()))??;
+    let tasks = state.pool().run(read).await?;
     let first = Mutex::new(Some(seat));
     let mut results = vec![];
     for task in tasks {
@@ -135,6 +157,34 @@ pub async fn predict(
         }));
     }
     Ok(Json(Predictions { results }))
+}
+
+/// The images, those that are addresses fetched one after another: together as long as a body, within the time of a question.
+async fn fetched(
+    state: &AppState,
+    images: Vec<Result<Image, FieldError>>,
+    start: Instant,
+) -> Vec<Result<Image, ApiError>> {
+    let (limit, deadline) = (state.limits().body, state.deadline());
+    let (mut files, mut bytes) = (vec![], 0);
+    for image in images {
+        let seconds = deadline.as_secs();
+        let file = match image {
+            Ok(Image::Address(_)) if start.elapsed() > deadline => {
+                Err(ApiError::TooLate { seconds })
+            }
+            Ok(image) => state.fetched(image).await.map_err(ApiError::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Ok(Image::File(file)) = &file {
+            bytes += file.len();
+        }
+        files.push(match file {
+            Ok(_) if bytes > limit => Err(ApiError::BodyTooLarge { limit }),
+            file => file,
+        });
+    }
+    files
 }
 
 /// Asks about every pair of a task, a quarter of the house at once.
@@ -161,7 +211,7 @@ async fn answer(
     let mut probabilities = vec![];
     while let Some(answered) = answers.next().await {
         let (object, entity, answer) = answered?;
-        probabilities.push(probability(&answer));
+        probabilities.push(answer.probability().unwrap_or_default());
         if answer.relation.label != NONE {
             result.push(json!({
                 "type": "relation", "from_id": object, "to_id": entity, "direction": "right",
@@ -176,14 +226,6 @@ async fn answer(
         model_version: version(engine),
         problem: None,
     })
-}
-
-fn probability(answer: &ExtractResponse) -> f64 {
-    let label = &answer.relation.label;
-    let mut scores = answer.scores.iter().flatten();
-    scores
-        .find(|it| it.label == *label)
-        .map_or(0.0, |it| it.probability)
 }
 
 /// Under which names a set-up has photo and text: of the task's data, and of the tags that regions refer to.
@@ -217,20 +259,12 @@ impl Names {
 /// prediction.
 fn pairs(
     task: &Task,
+    photo: &Arc<Photo>,
     drawn: Option<Drawn>,
     names: &Names,
-    limits: &vision::Limits,
     room: &mut usize,
 ) -> Result<(Vec<Value>, Vec<Pair>), ApiError> {
-    let text_of = |key: &str| {
-        let value = task.data.get(key).and_then(Value::as_str);
-        value.ok_or_else(|| FieldError::Missing {
-            field: format!("data.{key}").into(),
-        })
-    };
-    let text = text_of(&names.text.1)?;
-    let file = image_from_text(text_of(&names.image.1)?)?;
-    let photo = Arc::new(read_photo(&file, limits)?);
+    let text = task.text(&names.text.1)?;
     let drawn = drawn
         .or_else(|| task.annotations.last().cloned())
         .or_else(|| task.predictions.last().cloned())
@@ -259,7 +293,7 @@ fn pairs(
                 object: object["id"].as_str().unwrap_or_default().to_owned(),
                 entity: span["id"].as_str().unwrap_or_default().to_owned(),
                 asked: Asked {
-                    image: Image::Photo(Arc::clone(&photo)),
+                    image: Image::Photo(Arc::clone(photo)),
                     bbox,
                     format: BoxFormat::Percent,
                     text: text.to_owned(),

@@ -12,5 +12,6 @@ pub(crate) mod labelstudio;
 pub(crate) mod multipart;
 pub(crate) mod observe;
 pub(crate) mod page;
+pub(crate) mod reply;
 pub(crate) mod status;
 pub(crate) mod stream;

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
+use tower_http::request_id::{MakeRequestId, MakeRequestUuid, RequestId};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -23,7 +23,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ID_BYTES: usize = 128;
 
 /// The outermost layer.
-pub async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let path = known_path(request.uri().path());
     let id = request_id(&request);
     let span = tracing::info_span!(
@@ -40,6 +40,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         decode_ms = Empty,
     );
     continue_trace(&span, request.headers());
+    request.extensions_mut().insert(RequestId::new(id.clone()));
     async move {
         let start = Instant::now();
         let mut response = next.run(request).await;

@@ -1,107 +1,76 @@
-//! `POST /extract` with `stream`: the answer as server-sent events while it is written. Each step when it is complete, every piece of
-//! text if asked for, then the relation and the whole answer; a failure on the way is the last event.
+//! `POST /extract` with `stream`: the answer as events while it is written. Each step when it is complete, every piece of text if asked
+//! for, then the relation and the whole answer; a failure on the way is the last event.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::time::Duration;
-
-use axum::response::Sse;
-use axum::response::sse::{Event, KeepAlive};
-use futures_util::stream::{Stream, unfold};
+use axum::response::sse::Event;
 use model::tokenizer::Growing;
 use proto::{TokenEvent, steps_so_far};
 use serde::Serialize;
-use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::engine::Written;
 use crate::error::ApiError;
-use crate::http::extract::Pending;
-
-/// Proxies close connections that say nothing for a minute or less.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
-
-/// The events of `pending`, whose tokens come as they are `written`; with every piece of text if `tokens`.
-pub fn events(
-    pending: Pending,
-    written: UnboundedReceiver<Vec<u32>>,
-    tokens: bool,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let reading = Reading {
-        pending,
-        written,
-        tokens,
-        growing: Growing::default(),
-        raw: String::new(),
-        steps: 0,
-        ready: VecDeque::new(),
-        ended: false,
-    };
-    let events = unfold(reading, |mut reading| async move {
-        let event = reading.next().await?;
-        Some((Ok(event), reading))
-    });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
-}
+use crate::http::extract::Posed;
+use crate::http::reply::Tell;
 
 /// An answer that is read while it is written.
-struct Reading {
-    pending: Pending,
-    written: UnboundedReceiver<Vec<u32>>,
+pub struct Reading {
+    posed: Posed,
+    /// Whether every piece of text is an event.
     tokens: bool,
     growing: Growing,
     /// What has been told of the answer.
     raw: String,
     /// Steps told.
     steps: usize,
-    ready: VecDeque<Event>,
-    ended: bool,
 }
 
 impl Reading {
-    async fn next(&mut self) -> Option<Event> {
-        while self.ready.is_empty() && !self.ended {
-            tokio::select! {
-                biased; // what was written before the answer comes before it
-                Some(ids) = self.written.recv() => {
-                    let tokenizer = self.pending.model().tokenizer();
-                    let piece = tokenizer.read_on(&mut self.growing, &ids, false);
-                    self.read(&piece);
-                }
-                answer = self.pending.answer() => self.end(answer),
-            }
+    /// Nothing has been written yet.
+    pub fn new(posed: Posed, tokens: bool) -> Self {
+        Self {
+            posed,
+            tokens,
+            growing: Growing::default(),
+            raw: String::new(),
+            steps: 0,
         }
-        self.ready.pop_front()
     }
 
-    fn read(&mut self, piece: &str) {
+    fn tell(&mut self, piece: &str) -> Vec<Event> {
+        let mut events = vec![];
         if piece.is_empty() {
-            return;
+            return events;
         }
         self.raw += piece;
         if self.tokens {
             let text = piece.to_owned();
-            self.ready.push_back(event("token", &TokenEvent { text }));
+            events.push(event("token", &TokenEvent { text }));
         }
         let steps = steps_so_far(&self.raw);
-        for step in &steps[self.steps..] {
-            self.ready.push_back(event("step", step));
-        }
+        events.extend(steps[self.steps..].iter().map(|step| event("step", step)));
         self.steps = steps.len();
+        events
+    }
+}
+
+impl Tell for Reading {
+    fn read(&mut self, ids: &[u32]) -> Vec<Event> {
+        let tokenizer = self.posed.model().tokenizer();
+        let piece = tokenizer.read_on(&mut self.growing, ids, false);
+        self.tell(&piece)
     }
 
-    fn end(&mut self, answer: Result<proto::ExtractResponse, ApiError>) {
-        self.ended = true;
-        match answer {
-            Ok(answer) => {
+    fn end(&mut self, written: Result<Written, ApiError>) -> Vec<Event> {
+        match written {
+            Ok(written) => {
+                let answer = self.posed.answer(written);
                 // The last tokens come with the answer only.
                 let told = self.raw.len();
-                self.read(answer.trace.raw.get(told..).unwrap_or_default());
-                self.ready.push_back(event("relation", &answer.relation));
-                self.ready.push_back(event("done", &answer));
+                let mut events = self.tell(answer.trace.raw.get(told..).unwrap_or_default());
+                events.push(event("relation", &answer.relation));
+                events.push(event("done", &answer));
+                events
             }
-            Err(error) => {
-                tracing::info!(problem = error.slug(), detail = %error, "a stream failed");
-                self.ready.push_back(event("error", &error.problem()));
-            }
+            Err(error) => vec![event("error", &error.problem())],
         }
     }
 }
