@@ -14,6 +14,7 @@ work=$(mktemp -d)
 finish() {
     local code=$?
     stop_service
+    [ -z "${first:-}" ] || kill -INT "$first" 2>/dev/null || true
     [ $code -eq 0 ] || { echo "page test FAILED"; cat "$work/log" 2>/dev/null || true; }
     rm -rf "$work"
     exit $code
@@ -31,4 +32,11 @@ if ! cmp -s tests/page/requirements.txt "$venv/requirements.txt"; then
 fi
 
 start_service "$binary" "$work/log"
-"$venv/bin/python" tests/page/page.py "$url" "$chromium" ${2:+"$2"}
+open="$url"
+# A second one lets nobody in without a key.
+made=$("$binary" key --json --name page)
+of() { python3 -c 'import json, sys; print(json.loads(sys.argv[2])[sys.argv[1]])' "$1" "$made"; }
+of line >"$work/keys"
+first=$server
+start_service "$binary" "$work/log-guarded" --api-keys "$work/keys"
+"$venv/bin/python" tests/page/page.py "$open" "$url" "$(of key)" "$chromium" ${2:+"$2"}

@@ -1,4 +1,4 @@
-"""Uses the page as people do: with a mouse, with the keyboard alone, with a finger, and wrongly.
+"""Uses the page as people do: with a mouse, with the keyboard alone, with a finger, wrongly, and where a key is asked for.
 
     tests/page.sh PATH/TO/more-r1 [FOLDER FOR SCREENSHOTS]
 
@@ -264,6 +264,25 @@ def amends(page: Page, example: dict) -> None:
     check(not left, f"a problem stays after it was solved: {left}")
 
 
+def locked(page: Page, example: dict, key: str) -> None:
+    """A service with keys asks for one, and answers once it has it."""
+    page.locator(f"[data-file='{example['file']}']").click()
+    page.locator("#box").wait_for()
+    check(not page.locator("#key-line").is_visible(), "a key is asked for before the service did")
+    page.get_by_role("button", name="Find the relation").click()
+    page.locator("#key").wait_for()
+    check("key" in page.inner_text("#general-problem"), "nothing is said about the key")
+    page.fill("#key", "mr1-no-such-key")
+    page.get_by_role("button", name="Find the relation").click()
+    page.locator("#general-problem strong").wait_for()
+    check(not page.locator("#work-room").is_visible(), "a wrong key has an answer")
+    page.fill("#key", key)
+    page.get_by_role("button", name="Find the relation").click()
+    page.locator("#work-room").wait_for()
+    check_answer(page, example)
+    check(key not in page.content(), "the key stands in the page")
+
+
 def every_example(page: Page) -> None:
     """The examples are to show what the model can do, so it has to."""
     for example in EXAMPLES:
@@ -274,8 +293,8 @@ def every_example(page: Page) -> None:
         check_answer(page, example)
 
 
-def main(url: str, chromium: str, folder: str | None = None) -> int:
-    """Runs everything; screenshots go to `folder`."""
+def main(url: str, guarded: str, key: str, chromium: str, folder: str | None = None) -> int:
+    """Runs everything on the service at `url`, and on that at `guarded` what needs the `key`; screenshots go to `folder`."""
 
     def keep(page: Page, name: str) -> None:
         if folder:
@@ -286,15 +305,16 @@ def main(url: str, chromium: str, folder: str | None = None) -> int:
         browser = playwright.chromium.launch(executable_path=chromium)
         runs = [
             ("mouse", lambda page: mouse(page, EXAMPLES[0]), DESKTOP),
+            # The browser itself reports the answers' status.
+            ("locked", lambda page: locked(page, EXAMPLES[3], key), DESKTOP | {"allowed": "status of 401", "url": guarded}),
             ("keyboard", lambda page: keyboard(page, EXAMPLES[2]), DESKTOP | {"color_scheme": "dark"}),
             ("touch", lambda page: touch(page, EXAMPLES[4]), PHONE),
             ("every example", every_example, PHONE | {"color_scheme": "dark", "reduced_motion": "reduce"}),
-            # The browser itself reports the answer's status.
             ("mistake", lambda page: mistake(page, EXAMPLES[1]), DESKTOP | {"allowed": "status of 422"}),
         ]
         for name, use, options in runs:
             try:
-                with opened(browser, url, **options) as page:
+                with opened(browser, **({"url": url} | options)) as page:
                     try:
                         use(page)
                     finally:

@@ -4,16 +4,20 @@ use std::io::Write;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-use server::app::{Access, AppState, Sources};
+use server::app::{Access, AppState, Setup, Sources};
 use server::auth::{Keys, make};
 use server::engine::Engine;
 use std::sync::Arc;
 use tests::question::{get, post, post_to, question, request};
 use tests::stub::{Manner, Stub};
-use tests::{DEADLINE, LIMITS, ask, state};
+use tests::{DEADLINE, ask, setup, state};
 
 fn guarded(access: Access, sources: Sources) -> AppState {
-    let state = AppState::guarded(LIMITS, 2, DEADLINE, access, sources);
+    let state = AppState::new(Setup {
+        access,
+        sources,
+        ..setup(DEADLINE)
+    });
     let stub = Arc::new(Stub::new(Manner::Answer));
     state.install(Engine::start(stub, 4).expect("a thread"));
     state

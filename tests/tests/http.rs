@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::json;
 use tests::question::{get, multipart, photo, post, question, request, with};
 use tests::stub::{Manner, Stub};
-use tests::{LIMITS, ask, state};
+use tests::{ask, state};
 
 #[tokio::test]
 async fn a_question_is_answered() {
@@ -93,7 +93,7 @@ async fn a_box_partly_outside_is_cut_and_reported() {
 
 #[tokio::test]
 async fn the_probes_tell_alive_from_ready() {
-    let loading = server::app::AppState::new(LIMITS, 1, tests::DEADLINE);
+    let loading = server::app::AppState::new(tests::setup(tests::DEADLINE));
     assert_eq!(
         ask(&loading, get("/healthz")).await.body,
         json!({"status": "ok"})

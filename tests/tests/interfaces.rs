@@ -428,8 +428,13 @@ async fn metrics_count_what_was_answered() {
         assert!(body.lines().any(|it| it == line), "{line}\n{body}");
     }
     assert!(body.ends_with("# EOF\n"));
+    // A task that a panic takes along has ended too.
+    let broken = tests::state(Stub::new(Manner::Panic), 4);
+    ask(&broken, post(question().to_string())).await;
+    let failed = "more_r1_request_success_total{finished_reason=\"error\"} 1";
+    assert!(text(&broken, get("/metrics")).await.2.contains(failed));
     // Before there is a model there is something to say already.
-    let loading = AppState::new(tests::LIMITS, 1, tests::DEADLINE);
+    let loading = AppState::new(tests::setup(tests::DEADLINE));
     assert_eq!(text(&loading, get("/metrics")).await.0, 200);
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use server::app::{AppState, app};
 use server::engine::Engine;
 use tests::question::{base64, post};
-use tests::{DEADLINE, LIMITS};
+use tests::{DEADLINE, setup};
 use tower::ServiceExt;
 
 fn root() -> PathBuf {
@@ -19,10 +19,14 @@ fn root() -> PathBuf {
 }
 
 fn ready() -> AppState {
+    ready_with(Options::default())
+}
+
+fn ready_with(options: Options) -> AppState {
     let files = Files::Dir(root().join("mini"));
-    let extractor = Extractor::open("mini", &files, Ontology::more().clone(), Options::default());
+    let extractor = Extractor::open("mini", &files, Ontology::more().clone(), options);
     let extractor = extractor.expect("the shipped checkpoint");
-    let state = AppState::new(LIMITS, 2, DEADLINE);
+    let state = AppState::new(setup(DEADLINE));
     let engine = Engine::start(Arc::new(extractor), 4).expect("a thread");
     state.install(engine);
     state
@@ -57,7 +61,7 @@ async fn steps_come_while_the_answer_is_written() {
     while let Some(frame) = frames.next().await {
         text += std::str::from_utf8(&frame.expect("a frame")).expect("text");
         if !early && text.contains("event: step") && !text.contains("event: done") {
-            early = state.engine().expect("ready").free() == 3; // its place is not given back yet
+            early = state.engine().expect("ready").taken() == 1; // its place is not given back yet
         }
     }
     assert!(early, "the first step came with the last");
@@ -109,4 +113,35 @@ async fn wishes_do_not_change_the_answer() {
         answer(json!({"samples": 2})).await,
     );
     assert_eq!(one["samples"], two["samples"], "samples have seeds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relations_that_make_the_prompt_too_long_are_named() {
+    let answer = tests::ask(&ready(), post(question().to_string())).await;
+    let fits = answer.body["usage"]["prompt_tokens"].as_u64();
+    let state = ready_with(Options {
+        max_prompt_tokens: fits.expect("a number") as usize,
+        ..Options::default()
+    });
+    let same = tests::ask(&state, post(question().to_string())).await;
+    assert_eq!(same.status, 200);
+    let mut many = json!(Ontology::more());
+    let label = many["labels"][1].clone(); // the first is none
+    let labels = many["labels"].as_array_mut().expect("labels");
+    labels.extend((0..70).map(|number| {
+        let mut label = label.clone();
+        label["name"] = json!(format!("/per/per/r{number}"));
+        label
+    }));
+    let mut asked = question();
+    asked["ontology"] = many;
+    let answer = tests::ask(&state, post(asked.to_string())).await;
+    assert_eq!(answer.problem(), "422 prompt-too-long ontology");
+    asked.as_object_mut().expect("fields").remove("ontology");
+    asked["text"] = json!(format!(
+        "{} and more",
+        question()["text"].as_str().expect("a text")
+    ));
+    let answer = tests::ask(&state, post(asked.to_string())).await;
+    assert_eq!(answer.problem(), "422 prompt-too-long text");
 }
