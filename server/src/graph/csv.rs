@@ -48,7 +48,8 @@ pub fn row(fact: &Fact<'_>) -> String {
         or_empty(&answer.relation.entity_type),
         fact.relation().unwrap_or(proto::NONE).to_owned(),
         answer.relation.label.clone(),
-        fact.probability()
+        fact.answer
+            .probability()
             .map(|it| it.to_string())
             .unwrap_or_default(),
         answer.trace.consistent.to_string(),

@@ -39,7 +39,7 @@ pub fn statements(fact: &Fact<'_>) -> String {
             literal(&answer.model.id),
             literal(&answer.model.ontology_hash),
         );
-        if let Some(probability) = fact.probability() {
+        if let Some(probability) = fact.answer.probability() {
             let _ = write!(text, ", relation.probability = {probability:?}");
         }
     }

@@ -51,7 +51,8 @@ pub fn annotation(fact: &Fact<'_>) -> Value {
         ("consistent", Some(json!(answer.trace.consistent))),
         (
             "probability",
-            fact.probability()
+            fact.answer
+                .probability()
                 .map(|it| json!({"@type": DOUBLE, "@value": format!("{it:?}")})),
         ),
         ("model", Some(json!(answer.model.id))),

@@ -101,14 +101,13 @@ impl Format {
         }
     }
 
-    /// A question without an answer, among others that have one: a remark, where the form knows remarks.
-    pub fn remark(self, index: usize, problem: &proto::Problem) -> String {
-        let slug = problem.kind.rsplit(':').next().unwrap_or_default();
+    /// A remark on question `index`, which has no answer for the reason `slug`; nothing where problems have lines of their own.
+    pub fn remark(self, index: usize, slug: &str) -> Option<String> {
         match self {
-            Self::Json | Self::JsonLd => String::new(), // the problem itself has a line
-            Self::Turtle => format!("# question {index}: {slug}\n"),
-            Self::Cypher => format!("// question {index}: {slug}\n"),
-            Self::Csv => csv::problem(index, slug),
+            Self::Json | Self::JsonLd => None,
+            Self::Turtle => Some(format!("# question {index}: {slug}\n")),
+            Self::Cypher => Some(format!("// question {index}: {slug}\n")),
+            Self::Csv => Some(csv::problem(index, slug)),
         }
     }
 }
@@ -204,14 +203,6 @@ impl<'a> Fact<'a> {
     /// The label's last part, such as `present_in`.
     fn relation(&self) -> Option<&'a str> {
         self.label()?.rsplit('/').next()
-    }
-
-    /// The label's probability, if it was asked for.
-    fn probability(&self) -> Option<f64> {
-        let label = &self.answer.relation.label;
-        let mut scores = self.answer.scores.iter().flatten();
-        let score = scores.find(|score| score.label == *label)?;
-        Some(score.probability)
     }
 
     /// What stands before and behind the entity in the text, 32 characters at most.

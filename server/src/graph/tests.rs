@@ -123,9 +123,11 @@ fn rows_have_the_columns_of_the_head() {
         answer: &answer,
         text: TEXT,
     };
-    let problem = proto::Problem::new(422, "invalid-box", None);
     let format = Format::Csv;
-    let table = format.head() + &format.write(&fact) + &format.remark(7, &problem);
+    let remark = format
+        .remark(7, "invalid-box")
+        .expect("tables know remarks");
+    let table = format.head() + &format.write(&fact) + &remark;
     let mut reader = ::csv::Reader::from_reader(table.as_bytes());
     let rows: Vec<Vec<String>> = reader
         .deserialize()

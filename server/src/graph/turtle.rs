@@ -79,7 +79,7 @@ fn graph(fact: &Fact<'_>) -> Vec<Triple> {
                 property("ontology"),
                 Literal::from(answer.model.ontology_hash.as_str()),
             );
-        if let Some(probability) = fact.probability() {
+        if let Some(probability) = fact.answer.probability() {
             let value = Literal::new_typed_literal(format!("{probability:?}"), xsd::DOUBLE);
             it.says(property("probability"), value);
         }
