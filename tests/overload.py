@@ -15,6 +15,7 @@ share the cores with the service, so they write prepared bytes to bare sockets t
 import argparse
 import os
 import pathlib
+import random
 import selectors
 import socket
 import subprocess
@@ -109,13 +110,14 @@ class Phase:
 def drive(address: tuple[str, int], requests: list[bytes], seconds: float, clients: int = 0, rate: float = 0.0) -> tuple[Phase, float]:
     """Either `clients` ask one question after another, or `rate` questions come a second, whatever becomes of them. Gives the phase and
     answers a second. One thread for all: the clients have the service's cores, so they take as little as they can."""
-    phase, open_ones, count = Phase(), {}, 0
+    phase, open_ones, count, lot = Phase(), {}, 0, random.Random(0)
     begin = time.monotonic() + (0.5 if rate else 0.0)
     until = begin + seconds
     with selectors.EpollSelector() as waiting:
 
         def ask(now: float) -> None:
-            asking = Asking(address, requests[count % len(requests)], now)
+            # Neighbours have much in common, and in a storm one in ten comes in: by lot, so that they meet as often in every phase.
+            asking = Asking(address, lot.choice(requests), now)
             open_ones[asking.socket] = asking
             waiting.register(asking.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
