@@ -57,8 +57,14 @@ struct Heading<'a> {
 }
 
 fn headings(thought: &str) -> Vec<Heading<'_>> {
-    let starts = thought.char_indices().map(|(at, _)| at);
-    starts.filter_map(|at| heading(thought, at)).collect()
+    let mut found: Vec<Heading<'_>> = vec![];
+    for (at, _) in thought.char_indices() {
+        // What stands inside a heading, such as in its parentheses, is no heading of its own.
+        if found.last().is_none_or(|last| at >= last.end) {
+            found.extend(heading(thought, at));
+        }
+    }
+    found
 }
 
 /// The heading that starts at this byte. A colon makes "Step 3" a heading anywhere; without one, or in lower case, it

@@ -508,3 +508,12 @@ fn steps_are_told_as_soon_as_they_are_complete() {
     );
     assert!(proto::steps_so_far("something else").is_empty());
 }
+
+/// Found by fuzzing: the parentheses of one heading reached into the next, and the parser panicked.
+#[test]
+fn a_heading_inside_a_heading_is_none() {
+    let text = "<think> Step 1: a\n Step 2(b\n Step 2() c </think> <answer>none</answer>";
+    assert!(parse(Ontology::more(), text).is_err());
+    let found = include_str!("../../fuzz/seeds/trace/parentheses");
+    assert!(parse(Ontology::more(), found).is_err());
+}
