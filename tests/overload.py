@@ -13,10 +13,11 @@ share the cores with the service, so they write prepared bytes to bare sockets t
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import random
-import selectors
+import select
 import socket
 import subprocess
 import sys
@@ -35,47 +36,56 @@ AT_ONCE = 0.25
 
 def packet(host: str, body: bytes) -> bytes:
     """A whole request."""
-    head = f"POST /extract HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    head = f"POST /extract HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
 
-def outcome(answer: bytes) -> str:
-    """What became of a request: a status, or a status with what is missing."""
+def outcome(answer: bytes) -> str | None:
+    """What became of a request: its status once the answer is whole."""
     head, _, body = answer.partition(b"\r\n\r\n")
-    lines = head.lower().split(b"\r\n")
-    status = lines[0].split(b" ")[1].decode() if lines[0].startswith(b"http/1.1 ") else "no answer"
-    lengths = [line.split(b":")[1] for line in lines if line.startswith(b"content-length:")]
-    if not lengths or int(lengths[0]) != len(body):
-        return f"{status} cut short"
-    if status == "429" and not any(line.startswith(b"retry-after:") for line in lines):
+    head = head.lower()
+    begin = head.find(b"\r\ncontent-length:")
+    if begin < 0 or not head.startswith(b"http/1.1 "):
+        return None
+    length = head[begin + 17 :].split(b"\r\n", 1)[0]
+    if int(length) != len(body):
+        return None
+    status = head[9:12].decode()
+    if status == "429" and b"\r\nretry-after:" not in head:
         return "429 without retry-after"
     return status
 
 
-class Asking:
-    """A request on its way, over a connection of its own."""
+class Connection:
+    """Carries one request after another, as a balancer's connections do."""
 
-    def __init__(self, address: tuple[str, int], request: bytes, start: float) -> None:
-        self.left, self.answer, self.start = memoryview(request), bytearray(), start
+    def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.connect_ex(address)
+        self.request, self.left, self.answer, self.start, self.fresh = b"", memoryview(b""), b"", 0.0, True
 
-    def go_on(self, events: int) -> str | None:
-        """Reads and writes what can be; tells what became of it once it has ended."""
-        try:
-            if events & selectors.EVENT_READ:
-                while piece := self.socket.recv(65536):
-                    self.answer += piece
-                return outcome(bytes(self.answer))
-            if self.left:
+    def ask(self, request: bytes, start: float) -> None:
+        """Begins a request."""
+        self.request, self.left, self.answer, self.start = request, memoryview(request), b"", start
+        self.write()  # on loopback there is a connection already, and as a rule room for the whole request
+
+    def write(self) -> None:
+        """Writes what can be. What is wrong with the connection shows where the answer is read."""
+        with contextlib.suppress(OSError):
+            while self.left:
                 self.left = self.left[self.socket.send(self.left) :]
+
+    def read(self) -> str | None:
+        """Reads what is there; tells what became of the request once it has ended."""
+        try:
+            piece = self.socket.recv(65536)
         except BlockingIOError:
-            pass
+            return None
         except OSError as error:
-            # Turned away while we were sending; the answer may be there all the same.
-            return outcome(bytes(self.answer)) if self.answer else type(error).__name__
-        return None
+            return type(error).__name__
+        self.answer += piece
+        return outcome(self.answer) or (None if piece else "cut short" if self.answer else "closed")
 
 
 # An empty house takes a moment to fill: rates count from here on, in every phase.
@@ -107,47 +117,99 @@ class Phase:
         return sum(begin <= moment < end for moment in self.ends) / (end - begin)
 
 
+class Clients:
+    """Everybody who asks. One thread for all: they have the service's cores, so they take as little as they can."""
+
+    def __init__(self, address: tuple[str, int], waiting: select.epoll, phase: Phase) -> None:
+        self.address, self.waiting, self.phase = address, waiting, phase
+        self.open: dict[int, Connection] = {}
+        self.busy: set[int] = set()
+        self.idle: list[int] = []
+
+    def ask(self, request: bytes, start: float) -> None:
+        """Over a connection that waits, or a new one."""
+        if self.idle:
+            number = self.idle.pop()
+            connection = self.open[number]
+            connection.fresh = False
+            connection.ask(request, start)
+            if connection.left:
+                self.waiting.modify(number, select.EPOLLIN | select.EPOLLOUT)
+        else:
+            connection = Connection(self.address)
+            number = connection.socket.fileno()
+            self.open[number] = connection
+            connection.ask(request, start)
+            self.waiting.register(number, select.EPOLLIN | (select.EPOLLOUT if connection.left else 0))
+        self.busy.add(number)
+
+    def turn(self, pause: float) -> None:
+        """Waits so long, and does what can be done."""
+        for number, events in self.waiting.poll(pause):
+            connection = self.open[number]
+            if events & select.EPOLLOUT:
+                connection.write()
+                if not connection.left:
+                    self.waiting.modify(number, select.EPOLLIN)
+            if not events & ~select.EPOLLOUT:
+                continue
+            if number not in self.busy:  # the service has closed a connection that nobody uses
+                self.idle.remove(number)
+                self.drop(number)
+            elif told := connection.read():
+                self.end(number, told)
+
+    def end(self, number: int, told: str) -> None:
+        """Notes how a request ended; its connection waits for the next."""
+        self.busy.remove(number)
+        connection = self.open[number]
+        if told[:3].isdecimal() and not connection.left:
+            self.idle.append(number)
+        else:
+            self.drop(number)
+            if told in {"closed", "ConnectionResetError"} and not connection.fresh and not connection.answer:
+                # It was closed before the request came: nobody has seen it, so any client would send it again.
+                self.ask(connection.request, connection.start)
+                return
+        # From the start, not from when it was due: the figure is the service's; `late` says whether the clients kept up.
+        self.phase.add(told, time.monotonic() - connection.start)
+
+    def drop(self, number: int) -> None:
+        self.open.pop(number).socket.close()  # which `waiting` sees by itself
+
+    def give_up(self, now: float) -> None:
+        """Ends what takes too long."""
+        for number in [number for number in self.busy if now - self.open[number].start > PATIENCE]:
+            self.end(number, "timeout")
+
+
 def drive(address: tuple[str, int], requests: list[bytes], seconds: float, clients: int = 0, rate: float = 0.0) -> tuple[Phase, float]:
     """Either `clients` ask one question after another, or `rate` questions come a second, whatever becomes of them. Gives the phase and
-    answers a second. One thread for all: the clients have the service's cores, so they take as little as they can."""
-    phase, open_ones, count, lot = Phase(), {}, 0, random.Random(0)
+    answers a second."""
+    phase, count, lot = Phase(), 0, random.Random(0)
     begin = time.monotonic() + (0.5 if rate else 0.0)
-    until = begin + seconds
-    with selectors.EpollSelector() as waiting:
-
-        def ask(now: float) -> None:
-            # Neighbours have much in common, and in a storm one in ten comes in: by lot, so that they meet as often in every phase.
-            asking = Asking(address, lot.choice(requests), now)
-            open_ones[asking.socket] = asking
-            waiting.register(asking.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
-
-        def end(asking: Asking, told: str) -> None:
-            waiting.unregister(asking.socket)
-            asking.socket.close()
-            del open_ones[asking.socket]
-            # From the start, not from when it was due: the figure is the service's; `late` says whether the clients kept up.
-            phase.add(told, time.monotonic() - asking.start)
-
-        while (now := time.monotonic()) < until or open_ones:
+    until, looked = begin + seconds, begin
+    with select.epoll() as waiting:
+        asking = Clients(address, waiting, phase)
+        while (now := time.monotonic()) < until or asking.busy:
             pause = 0.05
+            # Neighbours have much in common, and in a storm one in ten comes in: by lot, so that they meet as often in every phase.
             if now < until and rate:
                 while (due := begin + count / rate) <= now:
                     phase.late = max(phase.late, now - due)
-                    ask(now)
+                    asking.ask(lot.choice(requests), now)
                     count += 1
                 pause = min(pause, due - now)
             elif now < until:
-                while len(open_ones) < clients:
-                    ask(now)
+                while len(asking.busy) < clients:
+                    asking.ask(lot.choice(requests), now)
                     count += 1
-            for key, events in waiting.select(pause):
-                asking = open_ones[key.fileobj]
-                if told := asking.go_on(events):
-                    end(asking, told)
-                elif not asking.left and key.events & selectors.EVENT_WRITE:
-                    waiting.modify(asking.socket, selectors.EVENT_READ)
-            for asking in [it for it in open_ones.values() if now - it.start > PATIENCE]:
-                end(asking, "timeout")
+            asking.turn(pause)
+            if now - looked > 1.0:
+                looked = now
+                asking.give_up(now)
+        for number in list(asking.open):
+            asking.drop(number)
     return phase, phase.goodput(begin, until)
 
 

@@ -57,7 +57,9 @@ pub async fn run(
 ) -> Result<()> {
     let (ending, mut ended) = watch::channel(false);
     let draining = state.clone();
-    let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+    // Else axum copies all routes for every connection.
+    let service = app(state).into_make_service();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
         let open = shutdown.await;
         tracing::info!("shutting down");
         draining.drain(open / 2);

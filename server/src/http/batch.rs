@@ -18,9 +18,10 @@ use crate::engine::{Engine, Seat};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, Wishes, box_format, image_from_text};
 use crate::graph::{Fact, Format};
+use crate::http::admit::{Admitted, admit};
 use crate::http::extract::pose;
 use crate::http::form::{Form, wanted};
-use crate::http::{body, json};
+use crate::http::json;
 
 /// A question not yet read: its own JSON, or a pair of the shared photo and text.
 enum Posed {
@@ -91,15 +92,16 @@ impl Posed {
 /// The handler. The place that lets the batch in is its first question's; the others wait for theirs, a quarter of the house at
 /// once, so that single questions still find room. Only questions under way hold places, so batches never wait for each other.
 pub async fn batch(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
-    let engine = state.engine()?;
-    Form::of(&request, &[Form::Json])?;
     let format = wanted(&request)?;
-    let engine = Arc::clone(engine);
-    let seat = engine.reserve()?;
-    let (parts, sent) = request.into_parts();
-    let limits = *state.limits();
-    let bytes = body::read(&parts.headers, sent, limits.body).await?;
-    let frame = state.pool().run(move || read(&bytes, limits.batch));
+    let admitted = admit(&state, request, &[Form::Json]).await?;
+    let Admitted {
+        engine,
+        seat,
+        bytes,
+        ..
+    } = admitted;
+    let limit = state.limits().batch;
+    let frame = state.pool().run(move || read(&bytes, limit));
     let posed = frame.await??.posed(&state).await?;
     let work = Work {
         at_once: (engine.places() / 4).max(1),

@@ -17,14 +17,33 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// How long we listen to a body that is too long, so that the client reads our answer instead of a broken pipe.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// A body of a request that is refused: up to so many bytes, for so long, are passed over for the connection's sake.
+const SKIMMED: usize = 1 << 20;
+const SKIM: Duration = Duration::from_millis(5);
+
+/// Passes over a body that has arrived or is about to, so that the connection outlives a refusal: what is left unread closes it, and who
+/// asks again would have to open another while the house is full.
+pub async fn skim(headers: &HeaderMap, mut body: Body) {
+    if announced(headers).is_some_and(|length| length <= SKIMMED) {
+        // Too slow is fine here: the connection closes.
+        let _ = timeout(SKIM, async {
+            while let Some(Ok(_)) = next(&mut body).await {}
+        })
+        .await;
+    }
+}
+
+/// What the header says of the length.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Reads the whole body.
 ///
 /// # Errors
 /// When it is longer than `limit`, breaks off, or takes too long.
 pub async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = announced(headers);
     let result = if announced.is_some_and(|length| length > limit) {
         Err(ApiError::BodyTooLarge { limit })
     } else {

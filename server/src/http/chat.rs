@@ -2,7 +2,7 @@
 //! No protocol and no grammar, unless the request names the possible answers.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Request, State};
 use axum::response::sse::Event;
@@ -25,9 +25,10 @@ use crate::app::{AppState, RequestLimits};
 use crate::engine::{Extract, Task, Written};
 use crate::error::ApiError;
 use crate::fields::{FieldError, Image, image_from_text};
+use crate::http::admit::{Admitted, Fetching, admit};
 use crate::http::form::Form;
 use crate::http::reply::{Awaited, Tell};
-use crate::http::{body, json, reply};
+use crate::http::{json, reply};
 
 /// Images of a conversation.
 const MAX_IMAGES: usize = 16;
@@ -61,13 +62,14 @@ pub async fn completions(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let start = Instant::now();
-    let engine = state.engine()?;
-    Form::of(&request, &[Form::Json])?;
-    let seat = engine.reserve()?;
-    let (parts, sent) = request.into_parts();
-    let limits = *state.limits();
-    let bytes = body::read(&parts.headers, sent, limits.body).await?;
+    let admitted = admit(&state, request, &[Form::Json]).await?;
+    let Admitted {
+        start,
+        engine,
+        seat,
+        bytes,
+        ..
+    } = admitted;
     let model = Arc::clone(engine.model());
     let read = move || {
         let asked: ChatRequest = json::parse(&bytes)?;
@@ -75,9 +77,14 @@ pub async fn completions(
         Ok::<_, ApiError>((asked, images))
     };
     let (asked, images) = state.pool().run(read).await??;
-    let images = fetched(&state, images).await?;
+    let mut fetching = Fetching::new(&state, start);
+    let mut files = vec![];
+    for image in images {
+        files.push(fetching.fetch(image, in_messages).await?);
+    }
+    let limits = *state.limits();
     let prepare = move || {
-        let chat = prepare(&asked, images, model.as_ref(), &limits)?;
+        let chat = prepare(&asked, files, model.as_ref(), &limits)?;
         Ok::<_, ApiError>((asked, chat))
     };
     let (asked, chat) = state.pool().run(prepare).await??;
@@ -316,23 +323,6 @@ fn images(asked: &ChatRequest) -> Result<Vec<Image>, ApiError> {
     let images = addresses.into_iter().map(image_from_text);
     let images = images.collect::<Result<_, _>>();
     images.map_err(|error| in_messages(error).into())
-}
-
-/// Those that are addresses fetched, one after another; together they may be as long as a body.
-async fn fetched(state: &AppState, images: Vec<Image>) -> Result<Vec<Image>, ApiError> {
-    let limit = state.limits().body;
-    let (mut files, mut bytes) = (vec![], 0);
-    for image in images {
-        let image = state.fetched(image).await.map_err(in_messages)?;
-        if let Image::File(file) = &image {
-            bytes += file.len();
-        }
-        if bytes > limit {
-            return Err(ApiError::BodyTooLarge { limit });
-        }
-        files.push(image);
-    }
-    Ok(files)
 }
 
 /// The conversation as the template takes it.

@@ -16,11 +16,12 @@ use crate::engine::{Engine, Extract, Reader, Seat, Task, Written};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError};
 use crate::graph::{Fact, Format};
+use crate::http::admit::{Admitted, admit};
 use crate::http::answer::{Seen, answer};
 use crate::http::form::{Form, wanted};
+use crate::http::reply;
 use crate::http::reply::Awaited;
 use crate::http::stream::Reading;
-use crate::http::{body, reply};
 use crate::prepare::prepare;
 
 /// The handler.
@@ -28,17 +29,18 @@ pub async fn extract(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let start = Instant::now();
-    let engine = state.engine()?;
-    let form = Form::of(&request, &[Form::Json, Form::Multipart])?;
     let format = wanted(&request)?;
-    let seat = engine.reserve()?;
-
-    let (parts, sent) = request.into_parts();
-    let limits = *state.limits();
-    let bytes = body::read(&parts.headers, sent, limits.body).await?;
-
-    let asked = form.read(parts, bytes, &state).await?.check(limits.text)?;
+    let admitted = admit(&state, request, &[Form::Json, Form::Multipart]).await?;
+    let Admitted {
+        start,
+        engine,
+        seat,
+        form,
+        parts,
+        bytes,
+    } = admitted;
+    let asked = form.read(parts, bytes, &state).await?;
+    let asked = asked.check(state.limits().text)?;
     let wishes = &asked.wishes;
     if wishes.stream {
         if format != Format::Json {
@@ -48,11 +50,11 @@ pub async fn extract(
         let tokens = wishes.stream_tokens;
         let (reader, written) = unbounded_channel(); // at most an answer's length is ever in it
         let Pending { posed, awaited } =
-            pose(&state, engine, seat, start, asked, Some(reader)).await?;
+            pose(&state, &engine, seat, start, asked, Some(reader)).await?;
         let reading = Reading::new(posed, tokens);
         return Ok(reply::events(reading, vec![], awaited, written).into_response());
     }
-    let mut pending = pose(&state, engine, seat, start, asked, None).await?;
+    let mut pending = pose(&state, &engine, seat, start, asked, None).await?;
     let answer = pending.answer().await?;
     let text = pending.seen().text();
     let fact = Fact {

@@ -1,6 +1,7 @@
 //! A machine-learning backend for Label Studio under `/labelstudio`: boxes and spans that people have drawn come in, the relations between
 //! them go out. Draws no boxes and no spans itself, and learns nothing from annotations.
 
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +18,10 @@ use crate::app::AppState;
 use crate::engine::{Engine, Seat};
 use crate::error::ApiError;
 use crate::fields::{Asked, FieldError, Image, Wishes, image_from_text};
+use crate::http::admit::{Admitted, Fetching, admit};
 use crate::http::extract::pose;
 use crate::http::form::Form;
-use crate::http::{body, json};
+use crate::http::json;
 use crate::prepare::Photo;
 
 /// `GET /labelstudio/health`.
@@ -107,13 +109,15 @@ pub async fn predict(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Json<Predictions>, ApiError> {
-    let start = Instant::now();
-    let engine = Arc::clone(state.engine()?);
-    Form::of(&request, &[Form::Json])?;
-    let seat = engine.reserve()?;
-    let (parts, sent) = request.into_parts();
+    let admitted = admit(&state, request, &[Form::Json]).await?;
+    let Admitted {
+        start,
+        engine,
+        seat,
+        bytes,
+        ..
+    } = admitted;
     let limits = *state.limits();
-    let bytes = body::read(&parts.headers, sent, limits.body).await?;
     let read = move || {
         let asked: Predict = json::parse(&bytes)?;
         let (got, limit) = (asked.tasks.len(), limits.batch);
@@ -127,11 +131,18 @@ pub async fn predict(
         Ok::<_, ApiError>((asked, names, images))
     };
     let (asked, names, images) = state.pool().run(read).await??;
-    let fetched = fetched(&state, images, start).await;
+    let mut fetching = Fetching::new(&state, start);
+    let mut files = vec![];
+    for image in images {
+        files.push(match image {
+            Ok(image) => fetching.fetch(image, identity).await,
+            Err(error) => Err(error.into()),
+        });
+    }
     let read = move || {
         let mut context = asked.params.context;
         let mut room = limits.batch;
-        let tasks = asked.tasks.iter().zip(fetched).map(|(task, image)| {
+        let tasks = asked.tasks.iter().zip(files).map(|(task, image)| {
             let drawn = context.take(); // the first task's
             let photo = image?.photo(&limits.image)?;
             pairs(task, &photo, drawn, &names, &mut room)
@@ -157,34 +168,6 @@ pub async fn predict(
         }));
     }
     Ok(Json(Predictions { results }))
-}
-
-/// The images, those that are addresses fetched one after another: together as long as a body, within the time of a question.
-async fn fetched(
-    state: &AppState,
-    images: Vec<Result<Image, FieldError>>,
-    start: Instant,
-) -> Vec<Result<Image, ApiError>> {
-    let (limit, deadline) = (state.limits().body, state.deadline());
-    let (mut files, mut bytes) = (vec![], 0);
-    for image in images {
-        let seconds = deadline.as_secs();
-        let file = match image {
-            Ok(Image::Address(_)) if start.elapsed() > deadline => {
-                Err(ApiError::TooLate { seconds })
-            }
-            Ok(image) => state.fetched(image).await.map_err(ApiError::from),
-            Err(error) => Err(error.into()),
-        };
-        if let Ok(Image::File(file)) = &file {
-            bytes += file.len();
-        }
-        files.push(match file {
-            Ok(_) if bytes > limit => Err(ApiError::BodyTooLarge { limit }),
-            file => file,
-        });
-    }
-    files
 }
 
 /// Asks about every pair of a task, a quarter of the house at once.

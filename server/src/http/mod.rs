@@ -1,5 +1,6 @@
 //! HTTP: reading questions, answering them, saying how the service is. Not here: what a field has to be (`fields.rs`).
 
+pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod batch;
 pub(crate) mod body;
