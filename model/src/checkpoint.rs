@@ -1,5 +1,7 @@
 //! One checkpoint directory, opened whole: configuration, tokenizer, processor, generation settings, weights.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Device};
 
 use ::vision::{Grid, Patches, Processor};
@@ -12,14 +14,14 @@ use crate::tokenizer::Tokenizer;
 use crate::{Config, Error, Files, Qwen, weights};
 
 /// Everything a Hugging Face Qwen2.5-VL directory holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Sizes and ids.
     pub config: Config,
     /// The network, weights loaded.
     pub network: Qwen,
     /// Text to ids and back.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     /// Pictures to patches.
     pub processor: Processor,
     /// Its own way of choosing tokens, and what ends an answer.
@@ -69,7 +71,7 @@ impl Checkpoint {
         Ok(Self {
             network,
             config,
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             processor,
             generation,
             hash: digest(files)?,

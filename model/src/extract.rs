@@ -2,9 +2,7 @@
 //! pixels; knows no HTTP.
 
 use std::fmt;
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::thread;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -15,9 +13,10 @@ use proto::{Enforce, Ontology, Part, Template, Trace};
 
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Prompt};
-use crate::engine::{Caches, Engine, Job, Picture, Settings, TooLong};
+use crate::engine::{Job, Picture, Settings};
 use crate::generate::{self, Chat, Completion, FinishReason};
 use crate::guide::{Lexicon, Script, SixSteps};
+use crate::lanes::Lanes;
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
 use crate::{Error, Files};
@@ -77,11 +76,7 @@ pub struct Extractor {
     calibration: Calibration,
     options: Options,
     info: Info,
-    /// Of one lane.
-    lane: Settings,
-    caches: Caches,
-    /// The lanes of [`Extractor::extract`]; a service makes its own.
-    engines: Vec<Mutex<Engine>>,
+    lanes: Lanes,
 }
 
 /// A photo, and what the network sees of it once somebody has asked about it.
@@ -258,16 +253,8 @@ impl Extractor {
         };
         let checkpoint = Arc::new(checkpoint);
         let longest = options.max_prompt_tokens + options.max_new_tokens + SCORED_ROWS;
-        let lane = options.engine.divided(longest);
-        let caches = Caches::new(&lane);
-        let engine = |_| {
-            let engine = Engine::over(Arc::clone(&checkpoint), lane.limits, caches.clone());
-            Mutex::new(engine)
-        };
         Self {
-            engines: (0..lane.lanes).map(engine).collect(),
-            lane,
-            caches,
+            lanes: Lanes::new(Arc::clone(&checkpoint), options.engine, longest),
             checkpoint,
             lexicon,
             script: RwLock::new(Arc::new(script)),
@@ -343,15 +330,9 @@ impl Extractor {
         Ok(())
     }
 
-    /// How many engines may work side by side.
-    pub fn lanes(&self) -> usize {
-        self.lane.lanes
-    }
-
-    /// An engine for one lane.
-    pub fn engine(&self) -> Engine {
-        let checkpoint = Arc::clone(&self.checkpoint);
-        Engine::over(checkpoint, self.lane.limits, self.caches.clone())
+    /// The engines that may work side by side.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Answers `questions` together; each succeeds or fails alone. Blocks and keeps the processor busy.
@@ -359,7 +340,7 @@ impl Extractor {
         let prepared: Vec<Result<Prepared, Error>> =
             questions.iter().map(|it| self.prepare(it)).collect();
         let jobs = prepared.iter().flatten().flat_map(|it| self.jobs(it));
-        let mut completions = self.run(jobs.collect()).into_iter();
+        let mut completions = self.lanes.run(jobs.collect()).into_iter();
         prepared
             .into_iter()
             .map(|prepared| {
@@ -368,35 +349,6 @@ impl Extractor {
                 self.answer(&prepared, &own.collect::<Result<Vec<_>, _>>()?)
             })
             .collect()
-    }
-
-    /// Continues `jobs`, in every lane an equal part of them: neighbours often have a beginning in common.
-    fn run(&self, jobs: Vec<Job>) -> Vec<Result<Completion, TooLong>> {
-        let size = jobs.len().div_ceil(self.engines.len()).max(1);
-        let mut jobs = jobs.into_iter();
-        let lane = |engine: &Mutex<Engine>, part: Vec<Job>| {
-            let mut engine = engine.lock().unwrap_or_else(|poisoned| {
-                // What a panic left behind is not to be trusted.
-                let mut left = poisoned.into_inner();
-                *left = self.engine();
-                engine.clear_poison();
-                left
-            });
-            engine.run(part)
-        };
-        let lane = &lane;
-        thread::scope(|scope| {
-            let parts = self.engines.iter().map(|engine| {
-                let part: Vec<Job> = jobs.by_ref().take(size).collect();
-                scope.spawn(move || lane(engine, part))
-            });
-            let parts: Vec<_> = parts.collect();
-            let ended = parts.into_iter().flat_map(|part| match part.join() {
-                Ok(completions) => completions,
-                Err(panic) => resume_unwind(panic),
-            });
-            ended.collect()
-        })
     }
 
     /// Crops, cuts patches and writes the prompt. Needs no engine, so it can run beside one.

@@ -15,6 +15,7 @@ pub mod files;
 pub mod generate;
 pub mod guide;
 pub mod init;
+pub mod lanes;
 mod layout;
 pub mod linear;
 pub mod norm;

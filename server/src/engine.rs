@@ -447,12 +447,12 @@ impl Extract for Extractor {
     }
 
     fn lanes(&self) -> usize {
-        Self::lanes(self)
+        self.lanes().count()
     }
 
     fn open(self: Arc<Self>) -> Box<dyn Session> {
         Box::new(Running {
-            engine: self.engine(),
+            engine: self.lanes().engine(),
             extractor: self,
             underway: BTreeMap::new(),
             owners: BTreeMap::new(),
