@@ -14,21 +14,23 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
     Tokenizer::open(&Files::Dir(mini.into())).expect("the mini's tokenizer")
 });
 
-const CONTROLS: [&str; 5] = [
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-];
+static CONTROLS: LazyLock<[u32; 5]> = LazyLock::new(|| {
+    let tokens = [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|image_pad|>",
+    ];
+    tokens.map(|token| match TOKENIZER.encode(token)[..] {
+        [id] => id,
+        ref ids => panic!("{token} is {} tokens", ids.len()),
+    })
+});
 
 /// How often each control token is in a prompt.
 fn controls(ids: &[u32]) -> [usize; 5] {
-    CONTROLS.map(|token| {
-        let id = TOKENIZER.encode(token);
-        assert_eq!(id.len(), 1, "{token}");
-        ids.iter().filter(|&&it| it == id[0]).count()
-    })
+    CONTROLS.map(|control| ids.iter().filter(|&&id| id == control).count())
 }
 
 /// The same turns and images, another text.
