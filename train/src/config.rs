@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use proto::{Ontology, Template};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::optim::AdamWConfig;
 use crate::scratch::Scratch;
+use crate::state::RunConfig;
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,74 +146,64 @@ impl SftConfig {
     /// # Errors
     /// What cannot be meant is named.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let fault = |reason: String| Error::Config {
-            path: path.to_owned(),
-            reason,
-        };
-        let config: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let config: Self = read_toml(path)?;
         let training = &config.training;
-        for (holds, reason) in [
-            (
+        Checks::of(path)
+            .hold(
                 config.model.from.is_some() != config.model.scratch.is_some(),
                 "model needs either `from` or `scratch`",
-            ),
-            (
+            )?
+            .hold(
                 config.data.fraction > 0.0 && config.data.fraction <= 1.0,
                 "data.fraction must be above 0 and at most 1",
-            ),
-            (
+            )?
+            .hold(
                 training.num_train_epochs > 0.0,
                 "training.num_train_epochs must be above 0",
-            ),
-            (
+            )?
+            .hold(
                 training.train_batch_size > 0,
                 "training.train_batch_size must be above 0",
-            ),
-            (
+            )?
+            .hold(
                 training.gradient_accumulation_steps > 0,
                 "training.gradient_accumulation_steps must be above 0",
-            ),
-            (training.workers > 0, "training.workers must be above 0"),
-            (
+            )?
+            .hold(training.workers > 0, "training.workers must be above 0")?
+            .hold(
                 training.shorten.is_none_or(|it| (1..6).contains(&it.steps)),
                 "training.shorten.steps must be from 1 to 5",
-            ),
-            (
+            )?
+            .hold(
                 training
                     .shorten
                     .is_none_or(|it| (0.0..=1.0).contains(&it.share)),
                 "training.shorten.share must be from 0 to 1",
-            ),
-            (
+            )?
+            .hold(
                 training.learning_rate > 0.0,
                 "training.learning_rate must be above 0",
-            ),
-            (
+            )?
+            .hold(
                 (0.0..1.0).contains(&training.warmup_ratio),
                 "training.warmup_ratio must be at least 0 and below 1",
-            ),
-            (
+            )?
+            .hold(
                 training.max_grad_norm > 0.0,
                 "training.max_grad_norm must be above 0",
-            ),
-            (
+            )?
+            .hold(
                 !training.templates.is_empty(),
                 "training.templates must name at least one order",
-            ),
-            (
+            )?
+            .hold(
                 training.save_steps > 0 && training.logging_steps > 0,
                 "training.save_steps and logging_steps must be above 0",
-            ),
-            (
+            )?
+            .hold(
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
-            ),
-        ] {
-            if !holds {
-                return Err(fault(reason.into()));
-            }
-        }
+            )?;
         Ok(config)
     }
 
@@ -220,14 +212,7 @@ impl SftConfig {
     /// # Errors
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
-        let Some(path) = &self.data.ontology else {
-            return Ok(Ontology::more().clone());
-        };
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        Ontology::from_json(&text).map_err(|error| Error::Config {
-            path: path.clone(),
-            reason: error.to_string(),
-        })
+        read_ontology(self.data.ontology.as_deref())
     }
 
     /// Records an optimizer step sees.
@@ -243,14 +228,81 @@ impl SftConfig {
 
     /// The learning rate of step `step` (from 0) of `steps`: linear warm-up, then a cosine to 0.
     pub fn learning_rate(&self, step: usize, steps: usize) -> f64 {
-        let warmup = (self.training.warmup_ratio * steps as f64).ceil();
-        let (step, steps) = (step as f64 + 1.0, steps as f64);
-        let share = if step <= warmup {
-            step / warmup
-        } else {
-            let done = (step - warmup) / (steps - warmup).max(1.0);
-            f64::midpoint(1.0, (std::f64::consts::PI * done).cos())
-        };
-        self.training.learning_rate * share
+        let training = &self.training;
+        learning_rate(training.learning_rate, training.warmup_ratio, step, steps)
+    }
+}
+
+impl RunConfig for SftConfig {
+    fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    fn adamw(&self) -> AdamWConfig {
+        self.training.adamw
+    }
+
+    fn save_total_limit(&self) -> usize {
+        self.training.save_total_limit
+    }
+
+    fn essence(&self) -> Self {
+        let mut essence = self.clone();
+        essence.training.max_steps = None;
+        essence
+    }
+}
+
+/// The rate of step `step` (from 0) of `steps`: linear up to `peak` over `warmup_ratio` of them, then a cosine to 0.
+pub(crate) fn learning_rate(peak: f64, warmup_ratio: f64, step: usize, steps: usize) -> f64 {
+    let warmup = (warmup_ratio * steps as f64).ceil();
+    let (step, steps) = (step as f64 + 1.0, steps as f64);
+    if step <= warmup {
+        return peak * step / warmup;
+    }
+    let done = (step - warmup) / (steps - warmup).max(1.0);
+    peak * f64::midpoint(1.0, (std::f64::consts::PI * done).cos())
+}
+
+/// What a TOML file says.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    toml::from_str(&text).map_err(|error| Error::Config {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// The relations of a file, MORE's 21 without one.
+pub(crate) fn read_ontology(path: Option<&Path>) -> Result<Ontology, Error> {
+    let Some(path) = path else {
+        return Ok(Ontology::more().clone());
+    };
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    Ontology::from_json(&text).map_err(|error| Error::Config {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// What a configuration has to keep to.
+#[derive(Clone, Copy)]
+pub(crate) struct Checks<'a>(&'a Path);
+
+impl<'a> Checks<'a> {
+    /// Of the file at `path`.
+    pub(crate) fn of(path: &'a Path) -> Self {
+        Self(path)
+    }
+
+    /// Goes on if `holds`, else says what does not.
+    pub(crate) fn hold(self, holds: bool, reason: &str) -> Result<Self, Error> {
+        if holds {
+            return Ok(self);
+        }
+        Err(Error::Config {
+            path: self.0.to_owned(),
+            reason: reason.to_owned(),
+        })
     }
 }

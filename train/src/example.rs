@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use model::Span;
-use model::checkpoint::Checkpoint;
+use model::checkpoint::{Checkpoint, Prompt};
 use model::extract::question_ids;
 use model::guide::response_ids;
 use model::text::Positions;
@@ -40,6 +40,30 @@ impl Example {
     }
 }
 
+/// A question without its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The prompt, image placeholders included.
+    pub prompt: Prompt,
+    /// The photo and the crop.
+    pub patches: Vec<Patches>,
+}
+
+impl Asked {
+    /// The example whose response is `answer`, each token of it counted by its weight.
+    pub fn answered(&self, answer: &[u32], weights: Vec<f32>, checkpoint: &Checkpoint) -> Example {
+        let ids = [&self.prompt.ids[..], answer].concat();
+        let axes = Positions::new(&ids, &Checkpoint::grids(&self.patches), &checkpoint.config).axes;
+        Example {
+            ids,
+            axes,
+            response: self.prompt.ids.len(),
+            weights,
+            patches: self.patches.clone(),
+        }
+    }
+}
+
 /// Reads images and cuts examples.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'a> {
@@ -57,13 +81,36 @@ impl Examples<'_> {
     /// The example of `record`, asked in the order of `template`; with `steps` its trace ends at the heading behind that step.
     ///
     /// # Errors
-    /// An image that cannot be read, a box outside it, a record without a trace or with one that breaks the grammar.
+    /// As [`Examples::question`], and a record without a trace or with one that breaks the grammar.
     pub fn make(
         &self,
         record: &Record,
         template: Template,
         steps: Option<usize>,
     ) -> Result<Example, Error> {
+        let fault = |reason: String| Error::Record {
+            image: record.img_id.clone(),
+            reason,
+        };
+        let question = self.question(record, template)?;
+        let trace = record
+            .trace
+            .as_deref()
+            .ok_or_else(|| fault("has no trace to learn from".into()))?;
+        let mut answer = response_ids(&self.checkpoint.tokenizer, trace, steps)
+            .map_err(|error| fault(error.to_string()))?;
+        if steps.is_none() {
+            answer.push(self.checkpoint.generation.eos_token_id[0]);
+        }
+        let weights = self.weights(&answer);
+        Ok(question.answered(&answer, weights, self.checkpoint))
+    }
+
+    /// What the network is asked about `record`.
+    ///
+    /// # Errors
+    /// An image that cannot be read, a box outside it, control tokens in the texts.
+    pub fn question(&self, record: &Record, template: Template) -> Result<Asked, Error> {
         let fault = |reason: String| Error::Record {
             image: record.img_id.clone(),
             reason,
@@ -91,30 +138,10 @@ impl Examples<'_> {
             &record.text,
             &entity,
         )?;
-        let mut ids = self
+        let prompt = self
             .checkpoint
-            .prompt(&question, &Checkpoint::grids(&patches))?
-            .ids;
-        let response = ids.len();
-        let trace = record
-            .trace
-            .as_deref()
-            .ok_or_else(|| fault("has no trace to learn from".into()))?;
-        let answer = response_ids(&self.checkpoint.tokenizer, trace, steps)
-            .map_err(|error| fault(error.to_string()))?;
-        ids.extend(answer);
-        if steps.is_none() {
-            ids.push(self.checkpoint.generation.eos_token_id[0]);
-        }
-        let weights = self.weights(&ids[response..]);
-        let axes = Positions::new(&ids, &Checkpoint::grids(&patches), &self.checkpoint.config).axes;
-        Ok(Example {
-            ids,
-            axes,
-            response,
-            weights,
-            patches,
-        })
+            .prompt(&question, &Checkpoint::grids(&patches))?;
+        Ok(Asked { prompt, patches })
     }
 
     /// How much each of the response's `ids` counts.

@@ -1,11 +1,12 @@
-//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, scores. Runs the same forward pass as
-//! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
+//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, GRPO, scores. Runs the same forward pass as
+//! the service; opens no socket.
 
 pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
 pub mod example;
+pub mod grpo;
 pub mod log;
 pub mod loss;
 pub mod metrics;
@@ -17,5 +18,6 @@ pub mod scratch;
 pub mod sft;
 mod state;
 pub mod synth;
+mod workers;
 
 pub use error::Error;

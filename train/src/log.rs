@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line every few steps, under the names people know.
+//! What a run tells while it goes on: files of JSON lines, each with its step, under the names people know.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// One line of `metrics.jsonl`.
+/// One line of `metrics.jsonl` in Stage 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Optimizer steps done.
@@ -31,18 +31,21 @@ pub struct Metrics {
     pub elapsed: f64,
 }
 
-/// Opens `metrics.jsonl` for appending, without the lines behind `step` (a killed run may have written some).
+/// Opens the log at `path` for appending, without the lines behind `step` (a killed run may have written some).
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn open(run_dir: &Path, step: usize) -> Result<File, Error> {
-    let path = run_dir.join("metrics.jsonl");
-    let kept: Vec<String> = match File::open(&path) {
+pub fn open(path: &Path, step: usize) -> Result<File, Error> {
+    #[derive(Deserialize)]
+    struct Stepped {
+        step: usize,
+    }
+    let kept: Vec<String> = match File::open(path) {
         Ok(file) => BufReader::new(file)
             .lines()
             .map_while(Result::ok)
             .filter(|line| {
-                serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step)
+                serde_json::from_str::<Stepped>(line).is_ok_and(|line| line.step <= step)
             })
             .collect(),
         Err(_) => vec![],
@@ -51,9 +54,9 @@ pub fn open(run_dir: &Path, step: usize) -> Result<File, Error> {
     if !text.is_empty() {
         text.push('\n');
     }
-    std::fs::write(&path, text).map_err(Error::io(&path))?;
+    std::fs::write(path, text).map_err(Error::io(path))?;
     OpenOptions::new()
         .append(true)
-        .open(&path)
-        .map_err(Error::io(&path))
+        .open(path)
+        .map_err(Error::io(path))
 }

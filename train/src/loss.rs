@@ -1,4 +1,5 @@
-//! What training minimises: the negative log-likelihood of the responses' tokens. Prompts teach nothing.
+//! What the network thinks of the responses' tokens, and what Stage 1 minimises: their negative log-likelihood. Prompts teach
+//! nothing.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
@@ -7,9 +8,7 @@ use crate::example::Example;
 use model::Qwen;
 use vision::Patches;
 
-/// The summed loss of the responses' tokens, each predicted from all before it in its example and counted by its weight. One pass;
-/// the beginning that all prompts have in common, images included, is computed
-/// once.
+/// The summed loss of the responses' tokens, each counted by its weight.
 ///
 /// # Shapes
 /// - the result: `[1]`, in nats
@@ -17,6 +16,29 @@ use vision::Patches;
 /// # Panics
 /// Without examples.
 pub fn response_loss(network: &Qwen, examples: &[Example]) -> Tensor<1> {
+    let scores = response_scores(network, examples, None);
+    let weights: Vec<f32> = examples
+        .iter()
+        .flat_map(|example| example.weights.iter().copied())
+        .collect();
+    let plain = scores.device().without_autodiff();
+    let weights = Tensor::<1>::from_data(&weights[..], &plain);
+    (chosen(scores, examples) * weights).sum().neg()
+}
+
+/// The log-probabilities of all tokens in place of each of the responses', predicted from all before it in its example, with scores
+/// divided by `temperature`, if there is one. One pass; the beginning that all prompts have in common, images included, is computed once.
+///
+/// # Shapes
+/// - the result: `[response tokens, vocab]`, in f32
+///
+/// # Panics
+/// Without examples.
+pub fn response_scores(
+    network: &Qwen,
+    examples: &[Example],
+    temperature: Option<f64>,
+) -> Tensor<2> {
     let Beginning {
         tokens: shared,
         images: shared_images,
@@ -43,22 +65,29 @@ pub fn response_loss(network: &Qwen, examples: &[Example]) -> Tensor<1> {
         start += example.ids.len() - 1 - shared;
     }
     let hidden = Tensor::cat(predicting, 0); // [response tokens, d]
-    let scores = log_softmax(network.logits(hidden).cast(DType::F32), 1); // [response tokens, vocab]
+    let scores = network.logits(hidden).cast(DType::F32);
+    let scores = match temperature {
+        Some(temperature) => scores / temperature,
+        None => scores,
+    };
+    log_softmax(scores, 1)
+}
+
+/// Those of `scores` that belong to the responses' own tokens.
+///
+/// # Shapes
+/// - `scores`: `[response tokens, vocab]`
+/// - the result: `[response tokens]`
+pub fn chosen(scores: Tensor<2>, examples: &[Example]) -> Tensor<1> {
     let targets: Vec<i32> = examples
         .iter()
         .flat_map(|example| &example.ids[example.response..])
         .map(|&id| id as i32)
         .collect();
-    let weights: Vec<f32> = examples
-        .iter()
-        .flat_map(|example| example.weights.iter().copied())
-        .collect();
     let shape = [targets.len(), 1];
     let targets = TensorData::new(targets, shape);
     let targets = Tensor::<2, Int>::from_data(targets, &scores.device());
-    let weights = TensorData::new(weights, shape);
-    let weights = Tensor::<2>::from_data(weights, &scores.device().without_autodiff());
-    (scores.gather(1, targets) * weights).sum().neg()
+    scores.gather(1, targets).squeeze_dim(1)
 }
 
 /// What all prompts of a pass begin with. A row depends on nothing behind it, so these rows are the same for all.

@@ -225,3 +225,54 @@ impl ModuleMapper for Stepper<'_> {
         })
     }
 }
+
+/// The same values without any gradient.
+#[must_use]
+pub fn plain(network: Qwen) -> Qwen {
+    network.map(&mut Plain)
+}
+
+struct Plain;
+
+impl ModuleMapper for Plain {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(Tensor::without_autodiff)
+    }
+}
+
+/// The same network; parameters whose key starts with one of `prefixes` get no gradient.
+#[must_use]
+pub fn frozen(network: Qwen, prefixes: &[String]) -> Qwen {
+    network.map(&mut Freezer {
+        prefixes,
+        path: vec![],
+    })
+}
+
+struct Freezer<'a> {
+    prefixes: &'a [String],
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Freezer<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let key = self.path.join(".");
+        let frozen = self
+            .prefixes
+            .iter()
+            .any(|prefix| key.starts_with(prefix.as_str()));
+        if frozen {
+            param.set_require_grad(false)
+        } else {
+            param
+        }
+    }
+}

@@ -5,8 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Files, Qwen};
 use proto::{Ontology, Template};
@@ -17,9 +16,10 @@ use crate::data::{Record, read_records};
 use crate::example::Examples;
 use crate::log::Metrics;
 use crate::loss::response_loss;
-use crate::optim::{AdamW, Grads};
+use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
+use crate::workers::Workers;
 use crate::{Error, log, progress, scratch, state};
 
 /// What a run ends with.
@@ -60,16 +60,13 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         }
         None => (0, AdamW::new(config.training.adamw)),
     };
-    checkpoint.network = checkpoint.network.map(&mut Freezer {
-        prefixes: &config.training.freeze,
-        path: vec![],
-    });
+    checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
-    let mut log = log::open(&config.run_dir, first)?;
+    let mut log = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
-    let pools = worker_pools(training.workers);
+    let workers = Workers::new(training.workers);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
@@ -91,7 +88,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             &batch,
             training.group_by_photo,
             training.train_batch_size,
-            &pools,
+            &workers,
         )?;
         if !sums.loss.is_finite() {
             return Err(Error::Diverged {
@@ -217,19 +214,8 @@ impl Sums {
     }
 }
 
-/// One pool of one thread a worker, so that the products inside a record do not spread over the others' cores.
-fn worker_pools(workers: usize) -> Vec<rayon::ThreadPool> {
-    let pool = |_| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .build()
-            .expect("a thread can be started")
-    };
-    (0..workers).map(pool).collect()
-}
-
 /// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
-/// pass or, `by_photo`, in one for every photo; sums are made in that order, so that a run repeats bit for bit.
+/// pass or, `by_photo`, in one for every photo.
 fn gradients(
     network: &Qwen,
     examples: Examples<'_>,
@@ -237,13 +223,12 @@ fn gradients(
     batch: &[Draw],
     by_photo: bool,
     batch_size: usize,
-    pools: &[rayon::ThreadPool],
+    workers: &Workers,
 ) -> Result<(Grads, Sums), Error> {
-    let work = |worker: usize| -> Result<(Grads, Sums), Error> {
-        let network = &network.clone().map(&mut Replicator);
+    let work = |network: &Qwen, worker: usize| -> Result<(Grads, Sums), Error> {
         let (mut grads, mut sums) = (Grads::default(), Sums::default());
         for draws in batch.chunks(batch_size) {
-            let mut shares = draws.chunks(draws.len().div_ceil(pools.len()));
+            let mut shares = draws.chunks(draws.len().div_ceil(workers.count()));
             let Some(share) = shares.nth(worker) else {
                 continue;
             };
@@ -265,67 +250,10 @@ fn gradients(
         }
         Ok((grads, sums))
     };
-    let results: Vec<Result<(Grads, Sums), Error>> = std::thread::scope(|scope| {
-        let work = &work;
-        let workers = pools.iter().enumerate();
-        let handles: Vec<_> = workers
-            .map(|(worker, pool)| scope.spawn(move || pool.install(|| work(worker))))
-            .collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().expect("a worker that panics ends the run"))
-            .collect()
-    });
-    let (mut grads, mut sums) = (Grads::default(), Sums::default());
-    for result in results {
-        let (part, part_sums) = result?;
-        grads.add(part);
-        sums.add(&part_sums);
+    let (grads, parts) = workers.gradients(network, work)?;
+    let mut sums = Sums::default();
+    for part in &parts {
+        sums.add(part);
     }
     Ok((grads, sums))
-}
-
-/// Gives a worker leaves of its own over the same values: burn's autodiff joins graphs that share a leaf, and two threads that
-/// work on one joined graph wait for each other forever (burn-autodiff 0.22.1, `runtime/graph.rs`).
-struct Replicator;
-
-impl ModuleMapper for Replicator {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|value| {
-            let tracked = value.is_require_grad();
-            value
-                .without_autodiff()
-                .autodiff()
-                .set_require_grad(tracked)
-        })
-    }
-}
-
-/// Takes the gradient from parameters whose key starts with a prefix.
-struct Freezer<'a> {
-    prefixes: &'a [String],
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Freezer<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let key = self.path.join(".");
-        let frozen = self
-            .prefixes
-            .iter()
-            .any(|prefix| key.starts_with(prefix.as_str()));
-        if frozen {
-            param.set_require_grad(false)
-        } else {
-            param
-        }
-    }
 }

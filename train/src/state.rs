@@ -8,21 +8,34 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use model::save::{save as save_weights, write as write_tensors};
 use model::{Config, Files, Qwen, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::SftConfig;
-use crate::optim::AdamW;
+use crate::optim::{AdamW, AdamWConfig};
 
 const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.bin"; // safetensors inside; the name keeps it apart from the weights
 
+/// The configuration of a run, as far as its checkpoints are concerned.
+pub trait RunConfig: Clone + PartialEq + Serialize + DeserializeOwned {
+    /// Where they go.
+    fn run_dir(&self) -> &Path;
+    /// The optimizer's constants.
+    fn adamw(&self) -> AdamWConfig;
+    /// How many of them are kept.
+    fn save_total_limit(&self) -> usize;
+    /// The configuration without what is no part of what a run computes, such as where it stops early.
+    #[must_use]
+    fn essence(&self) -> Self;
+}
+
 /// Where a run stands. Random streams and data order follow from the step.
 #[derive(Debug, Serialize, Deserialize)]
-struct State {
+struct State<C> {
     step: usize,
     optimizer_steps: u32,
-    config: SftConfig,
+    config: C,
 }
 
 /// What is needed to go on.
@@ -62,15 +75,16 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// A file that cannot be written; older checkpoints are untouched.
-pub fn save(
+pub fn save<C: RunConfig>(
     base: &Path,
-    config: &SftConfig,
+    config: &C,
     step: usize,
     network: &Qwen,
     optimizer: &AdamW,
 ) -> Result<PathBuf, Error> {
-    let target = config.run_dir.join(format!("checkpoint-{step}"));
-    let beside = config.run_dir.join(format!("checkpoint-{step}.tmp"));
+    let run_dir = config.run_dir();
+    let target = run_dir.join(format!("checkpoint-{step}"));
+    let beside = run_dir.join(format!("checkpoint-{step}.tmp"));
     if beside.exists() {
         std::fs::remove_dir_all(&beside).map_err(Error::io(&beside))?;
     }
@@ -104,8 +118,8 @@ pub fn save(
         std::fs::remove_dir_all(&target).map_err(Error::io(&target))?;
     }
     std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
-    let mut old = checkpoints(&config.run_dir)?;
-    old.truncate(old.len().saturating_sub(config.training.save_total_limit));
+    let mut old = checkpoints(run_dir)?;
+    old.truncate(old.len().saturating_sub(config.save_total_limit()));
     for (_, path) in old {
         std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
@@ -116,12 +130,12 @@ pub fn save(
 ///
 /// # Errors
 /// If it was made under another configuration: going on would be neither run.
-pub fn resume(
-    config: &SftConfig,
+pub fn resume<C: RunConfig>(
+    config: &C,
     network: &Config,
     device: &Device,
 ) -> Result<Option<Resumed>, Error> {
-    let Some((_, path)) = checkpoints(&config.run_dir)?.pop() else {
+    let Some((_, path)) = checkpoints(config.run_dir())?.pop() else {
         return Ok(None);
     };
     let fault = |reason: String| Error::Config {
@@ -129,14 +143,8 @@ pub fn resume(
         reason,
     };
     let text = std::fs::read_to_string(path.join(STATE)).map_err(Error::io(path.join(STATE)))?;
-    let state: State = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
-    // Where a run stops early is no part of what it computes.
-    let essence = |config: &SftConfig| {
-        let mut config = config.clone();
-        config.training.max_steps = None;
-        config
-    };
-    if essence(&state.config) != essence(config) {
+    let state: State<C> = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    if state.config.essence() != config.essence() {
         return Err(fault(
             "was made under another configuration; choose another run_dir or restore the old file"
                 .into(),
@@ -175,7 +183,7 @@ pub fn resume(
             );
         }
     }
-    let optimizer = AdamW::resume(config.training.adamw, state.optimizer_steps, moments);
+    let optimizer = AdamW::resume(config.adamw(), state.optimizer_steps, moments);
     Ok(Some(Resumed {
         step: state.step,
         network,

@@ -37,12 +37,14 @@ pub struct SynthArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum TrainCommand {
     /// Stage 1: learn the six steps from gold traces.
-    Sft(SftArgs),
+    Sft(TrainArgs),
+    /// Stage 2: reinforce answers that the rewards prefer (GRPO).
+    Grpo(TrainArgs),
 }
 
-/// `more-r1 train sft`.
+/// `more-r1 train sft` and `more-r1 train grpo`.
 #[derive(Debug, Clone, Args)]
-pub struct SftArgs {
+pub struct TrainArgs {
     /// What to train on what, as TOML; `configs/` has examples.
     #[arg(long, env = "MORE_R1_CONFIG", value_name = "FILE")]
     pub config: PathBuf,

@@ -16,7 +16,7 @@ mod look;
 mod serve;
 
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs, TrainCommand,
+    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SynthArgs, TrainArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;

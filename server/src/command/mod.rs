@@ -133,6 +133,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Preprocess(args) => preprocess::run(&args, json),
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
+        Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
         Command::Key(args) => key::run(&args, json),

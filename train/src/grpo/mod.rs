@@ -1,0 +1,465 @@
+//! Stage 2: group relative policy optimisation (GRPO, arXiv 2402.03300) on questions whose answers are judged by rules, mixed as the
+//! paper of MORE-R1 says. Reads top to bottom; evaluates nothing but its own rewards.
+//!
+//! `mix` which questions an epoch asks · `rollout` answers drawn on the engine · `reward` what they are worth · `advantage` compared
+//! within a group · `loss` the objective · `update` its gradient
+
+mod advantage;
+pub mod config;
+pub mod loss;
+pub mod mix;
+pub mod reward;
+mod rollout;
+mod update;
+
+pub use advantage::advantages;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{DType, Device};
+use model::guide::{Lexicon, Script};
+use model::{Checkpoint, Files};
+use proto::Ontology;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use self::advantage::mean_and_std;
+use self::config::GrpoConfig;
+use self::mix::Mixer;
+use self::reward::{Judged, Rewards};
+use self::rollout::{Rollout, roll_out};
+use self::update::{Group, Update, Updates};
+use crate::config::learning_rate;
+use crate::data::{Record, read_records};
+use crate::example::{Asked, Examples};
+use crate::optim::{AdamW, frozen, plain};
+use crate::workers::Workers;
+use crate::{Error, log, progress, state};
+
+/// Where the random streams of the answers begin: the mixture's lie below.
+const ANSWERS: u64 = 1 << 32;
+
+/// What a run ends with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Updates done in all.
+    pub steps: usize,
+    /// The mean reward of the last batch.
+    pub reward: f64,
+    /// The trained checkpoint, in Hugging Face layout.
+    pub checkpoint: PathBuf,
+    /// Seconds this call took.
+    pub seconds: f64,
+}
+
+/// One line of `metrics.jsonl`: one batch of questions and the updates it made. Names are TRL's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Updates done.
+    pub step: usize,
+    /// Epochs of the mixture begun.
+    pub epoch: usize,
+    /// The objective's negative, mean of the batch's updates.
+    pub loss: f64,
+    /// Mean over the answers.
+    pub reward: f64,
+    /// Standard deviation within a group, mean over the groups.
+    pub reward_std: f64,
+    /// `reward/NAME/mean` of every rule, before its weight.
+    #[serde(flatten)]
+    pub rewards: BTreeMap<String, f64>,
+    /// The share of groups that teach nothing since all answers got the same.
+    pub frac_reward_zero_std: f64,
+    /// Nats from the Stage-1 model a token, mean of the batch's updates.
+    pub kl: f64,
+    /// The share of tokens cut at the lower edge.
+    #[serde(rename = "clip_ratio/low_mean")]
+    pub clip_low: f64,
+    /// The share of tokens cut at the upper edge.
+    #[serde(rename = "clip_ratio/high_mean")]
+    pub clip_high: f64,
+    /// The share of tokens cut at either.
+    #[serde(rename = "clip_ratio/region_mean")]
+    pub clip: f64,
+    /// Tokens an answer.
+    #[serde(rename = "completions/mean_length")]
+    pub mean_length: f64,
+    /// The share of answers that were cut.
+    #[serde(rename = "completions/clipped_ratio")]
+    pub clipped_ratio: f64,
+    /// Nats a token when the answers were drawn.
+    pub entropy: f64,
+    /// Norm of the last update's gradient before clipping.
+    pub grad_norm: f64,
+    /// Rate of the last update.
+    pub lr: f64,
+    /// Tokens drawn a second of this batch, its updates included.
+    #[serde(rename = "tokens/s")]
+    pub tokens_per_second: f64,
+    /// Seconds since the run (or its resumption) began.
+    pub elapsed: f64,
+}
+
+/// One line of `completions.jsonl`: the first question of a batch and all answers to it.
+#[derive(Clone, Debug, Serialize)]
+struct Shown<'a> {
+    step: usize,
+    img_id: &'a str,
+    entity: String,
+    relation: &'a str,
+    completions: Vec<Judgement<'a>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Judgement<'a> {
+    text: &'a str,
+    rewards: &'a [f64],
+    advantage: f64,
+}
+
+/// Runs (or goes on with) the run that `config` describes, on `device`, judged by those of `rewards` that it names.
+///
+/// # Errors
+/// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
+pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Summary, Error> {
+    let begin = Instant::now();
+    std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
+    let mut run = Run::open(config, rewards, device)?;
+    let training = &config.training;
+    let (first, mut optimizer) = run.resume(device)?;
+    let batches = run.batches();
+    let updates = config.grpo.num_iterations;
+    let schedule = batches.len() * updates;
+    let last = training.max_steps.unwrap_or(schedule).min(schedule);
+    let mut metrics = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
+    let mut shown = log::open(&config.run_dir.join("completions.jsonl"), first)?;
+    let bar = progress::bar(last, "updates").with_position(first as u64);
+    let mut reward = f64::NAN;
+    let todo = batches.iter().enumerate().take(last / updates);
+    for (index, (epoch, questions)) in todo.skip(first / updates) {
+        let start = Instant::now();
+        let batch = run.batch(index, questions)?;
+        let mut made = Updates::new(&batch.groups);
+        let (mut told, mut norm, mut rate) = (Update::default(), 0.0, 0.0);
+        for iteration in 0..updates {
+            let step = index * updates + iteration;
+            let (grads, update) = made.gradients(&run.policy(), iteration)?;
+            norm = grads.norm();
+            if !(update.loss.is_finite() && norm.is_finite()) {
+                return Err(Error::Diverged {
+                    step: step + 1,
+                    loss: update.loss,
+                });
+            }
+            let (peak, warmup) = (training.learning_rate, training.warmup_ratio);
+            rate = learning_rate(peak, warmup, step, schedule);
+            let scale = (training.max_grad_norm / norm).min(1.0);
+            run.checkpoint.network =
+                optimizer.step(run.checkpoint.network.clone(), grads, rate, scale);
+            told.add(&update);
+            bar.inc(1);
+        }
+        let done = (index + 1) * updates;
+        let line = Metrics {
+            step: done,
+            epoch: epoch + 1,
+            grad_norm: norm,
+            lr: rate,
+            tokens_per_second: batch.tokens() / start.elapsed().as_secs_f64(),
+            elapsed: begin.elapsed().as_secs_f64(),
+            ..batch.metrics(&run.rewards, &told, updates)
+        };
+        reward = line.reward;
+        bar.set_message(format!("reward {reward:.3}"));
+        tracing::info!(step = done, of = last, reward, "trained");
+        write(&mut metrics, &config.run_dir, &line)?;
+        write(&mut shown, &config.run_dir, &batch.shown(done))?;
+        if done.is_multiple_of(training.save_steps) || done == last {
+            let network = &run.checkpoint.network;
+            state::save(&config.model, config, done, network, &optimizer)?;
+        }
+    }
+    bar.finish();
+    let steps = last.max(first);
+    Ok(Summary {
+        steps,
+        reward,
+        checkpoint: config.run_dir.join(format!("checkpoint-{steps}")),
+        seconds: begin.elapsed().as_secs_f64(),
+    })
+}
+
+fn write(log: &mut File, run_dir: &Path, line: &impl Serialize) -> Result<(), Error> {
+    let line = serde_json::to_string(line).expect("what is told is plain data");
+    writeln!(log, "{line}").map_err(Error::io(run_dir))
+}
+
+/// What stays the same through a run, and the network.
+struct Run<'a> {
+    config: &'a GrpoConfig,
+    ontology: Ontology,
+    rewards: Rewards,
+    weights: Vec<f64>,
+    records: Vec<Record>,
+    mixer: Mixer,
+    workers: Workers,
+    /// What is trained.
+    checkpoint: Checkpoint,
+    /// The Stage-1 model, if the distance from it counts.
+    reference: Option<model::Qwen>,
+    /// Leads the answers, if they are led.
+    script: Option<Arc<Script>>,
+}
+
+impl<'a> Run<'a> {
+    fn open(config: &'a GrpoConfig, rewards: Rewards, device: &Device) -> Result<Self, Error> {
+        let grpo = &config.grpo;
+        let fault = |reason: String| Error::Config {
+            path: config.run_dir.clone(),
+            reason,
+        };
+        let rewards = rewards
+            .named(&grpo.rewards)
+            .map_err(|name| fault(format!("grpo.rewards: there is no rule {name:?}")))?;
+        let mut records = read_records(&config.data.hard)?;
+        let hard = records.len();
+        if let Some(easy) = &config.data.easy {
+            records.extend(read_records(easy)?);
+        }
+        if hard == 0 {
+            return Err(fault("data.hard has no records".into()));
+        }
+        let ontology = config.ontology()?;
+        let known = |record: &&Record| ontology.find(&record.relation).is_none();
+        if let Some(record) = records.iter().find(known) {
+            return Err(Error::Record {
+                image: record.img_id.clone(),
+                reason: format!("the ontology has no relation {:?}", record.relation),
+            });
+        }
+        let files = Files::Dir(config.model.clone());
+        let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
+        let mut checkpoint = open(&device.clone().autodiff())?;
+        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        let script = grpo.constrained.then(|| {
+            let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
+            let end = &checkpoint.generation.eos_token_id;
+            let lexicon = Arc::new(Lexicon::new(tokenizer, config.text.vocab_size, end));
+            Arc::new(Script::new(tokenizer, lexicon, Arc::new(ontology.clone())))
+        });
+        let reference = (grpo.beta > 0.0).then(|| open(device)).transpose()?;
+        let weights = grpo.reward_weights.clone();
+        Ok(Self {
+            config,
+            weights: weights.unwrap_or_else(|| vec![1.0; grpo.rewards.len()]),
+            rewards,
+            mixer: Mixer::new(&records, hard, config.mixing, config.training.seed),
+            records,
+            workers: Workers::new(config.training.workers),
+            checkpoint,
+            reference: reference.map(|it| it.network),
+            script,
+            ontology,
+        })
+    }
+
+    /// Goes on from the newest checkpoint, if there is one: the updates done, and the optimizer.
+    fn resume(&mut self, device: &Device) -> Result<(usize, AdamW), Error> {
+        let device = device.clone().autodiff();
+        let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
+        let Some(resumed) = resumed else {
+            return Ok((0, AdamW::new(self.config.training.adamw)));
+        };
+        self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
+        Ok((resumed.step, resumed.optimizer))
+    }
+
+    /// The batches of all epochs: the epoch (from 0) and the questions.
+    fn batches(&self) -> Vec<(usize, Vec<usize>)> {
+        let training = &self.config.training;
+        let mut batches = vec![];
+        for epoch in 0..training.num_train_epochs {
+            let questions = self.mixer.epoch(epoch);
+            let chunks = questions.chunks(training.train_batch_size);
+            batches.extend(chunks.map(|questions| (epoch, questions.to_vec())));
+        }
+        batches
+    }
+
+    fn policy(&self) -> update::Policy<'_> {
+        update::Policy {
+            checkpoint: &self.checkpoint,
+            reference: self.reference.as_ref(),
+            workers: &self.workers,
+            terms: self.config.terms(),
+            temperature: self.config.grpo.temperature,
+        }
+    }
+
+    /// Asks `questions`, draws the answers of batch `index` and judges them.
+    fn batch(&self, index: usize, questions: &[usize]) -> Result<Batch, Error> {
+        let grpo = &self.config.grpo;
+        let examples = Examples {
+            checkpoint: &self.checkpoint,
+            ontology: &self.ontology,
+            images: &self.config.data.images,
+            emphasis: None,
+        };
+        let records = questions.iter().map(|&it| self.records[it].clone());
+        let records: Vec<Record> = records.collect();
+        let asked = records
+            .iter()
+            .map(|record| examples.question(record, self.config.training.template));
+        let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.training.seed);
+        rng.set_stream(ANSWERS + index as u64);
+        let seeds = std::iter::repeat_with(|| rng.random());
+        let mut drawn = self.checkpoint.clone();
+        drawn.network = plain(drawn.network);
+        let answers = roll_out(drawn, &asked, self.script.as_ref(), grpo, seeds)?;
+        let judged = answers.iter().zip(&records);
+        let rewards: Vec<Vec<Vec<f64>>> = judged
+            .map(|(answers, record)| self.judge(answers, record))
+            .collect();
+        let groups = self.groups(asked, &answers, &rewards);
+        Ok(Batch {
+            records,
+            answers,
+            rewards,
+            weights: self.weights.clone(),
+            groups,
+        })
+    }
+
+    /// What each rule gives each of `answers`.
+    fn judge(&self, answers: &[Rollout], record: &Record) -> Vec<Vec<f64>> {
+        let judge = |answer: &Rollout| {
+            self.rewards.score(&Judged {
+                response: &answer.text,
+                relation: &record.relation,
+                ontology: &self.ontology,
+            })
+        };
+        answers.iter().map(judge).collect()
+    }
+
+    fn groups(
+        &self,
+        asked: Vec<Asked>,
+        answers: &[Vec<Rollout>],
+        rewards: &[Vec<Vec<f64>>],
+    ) -> Vec<Group> {
+        let grpo = &self.config.grpo;
+        let counts = |answer: &&Rollout| answer.finished || !grpo.mask_truncated_completions;
+        let all: Vec<&Rollout> = answers.iter().flatten().collect();
+        let tokens = all.iter().copied().filter(counts);
+        let tokens: usize = tokens.map(|answer| answer.ids.len()).sum();
+        let weight = |answer: &Rollout| {
+            let (length, longest) = (answer.ids.len(), grpo.max_completion_length);
+            let weight = grpo.loss_type.weight(length, all.len(), tokens, longest);
+            if counts(&answer) { weight } else { 0.0 }
+        };
+        let group = |((asked, answers), rewards): ((Asked, &Vec<Rollout>), &Vec<Vec<f64>>)| {
+            let totals: Vec<f64> = rewards.iter().map(|it| total(it, &self.weights)).collect();
+            let rollouts = answers.iter().zip(advantages(&totals, grpo.std_epsilon));
+            Group::new(
+                &asked,
+                rollouts.map(|(answer, advantage)| (&answer.ids[..], advantage, weight(answer))),
+                &self.checkpoint,
+            )
+        };
+        let groups = asked.into_iter().zip(answers).zip(rewards);
+        groups.map(group).collect()
+    }
+}
+
+fn total(rewards: &[f64], weights: &[f64]) -> f64 {
+    rewards.iter().zip(weights).map(|(a, b)| a * b).sum()
+}
+
+/// Questions, the answers drawn, and what these were worth.
+struct Batch {
+    records: Vec<Record>,
+    answers: Vec<Vec<Rollout>>,
+    /// `[question][answer][rule]`
+    rewards: Vec<Vec<Vec<f64>>>,
+    /// What each rule counts.
+    weights: Vec<f64>,
+    groups: Vec<Group>,
+}
+
+impl Batch {
+    /// Tokens drawn.
+    fn tokens(&self) -> f64 {
+        let answers = self.answers.iter().flatten();
+        answers.map(|answer| answer.ids.len() as f64).sum()
+    }
+
+    fn metrics(&self, rewards: &Rewards, told: &Update, updates: usize) -> Metrics {
+        let answers: Vec<&Rollout> = self.answers.iter().flatten().collect();
+        let count = answers.len() as f64;
+        let groups: Vec<(f64, f64)> = self
+            .rewards
+            .iter()
+            .map(|group| {
+                let totals: Vec<f64> = group.iter().map(|it| total(it, &self.weights)).collect();
+                mean_and_std(&totals)
+            })
+            .collect();
+        let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
+            groups.iter().map(of).sum::<f64>() / groups.len() as f64
+        };
+        let rule = |(place, name): (usize, &str)| {
+            let given = self.rewards.iter().flatten().map(|it| it[place]);
+            (format!("reward/{name}/mean"), given.sum::<f64>() / count)
+        };
+        let cut = answers.iter().filter(|answer| !answer.finished).count();
+        let share = |sum: f64| sum / told.told.tokens.max(1.0);
+        Metrics {
+            step: 0,
+            epoch: 0,
+            loss: told.loss / updates as f64,
+            reward: mean(&|group| group.0),
+            reward_std: mean(&|group| group.1),
+            rewards: rewards.names().enumerate().map(rule).collect(),
+            frac_reward_zero_std: mean(&|group| f64::from(group.1 == 0.0)),
+            kl: share(told.told.kl),
+            clip_low: share(told.told.clipped_low),
+            clip_high: share(told.told.clipped_high),
+            clip: share(told.told.clipped_low + told.told.clipped_high),
+            mean_length: self.tokens() / count,
+            clipped_ratio: cut as f64 / count,
+            entropy: told.entropy / self.tokens(),
+            grad_norm: 0.0,
+            lr: 0.0,
+            tokens_per_second: 0.0,
+            elapsed: 0.0,
+        }
+    }
+
+    fn shown(&self, step: usize) -> Shown<'_> {
+        let record = &self.records[0];
+        let answers = self.answers[0].iter().zip(&self.rewards[0]);
+        let completions =
+            answers
+                .zip(self.groups[0].advantages())
+                .map(|((answer, rewards), &advantage)| Judgement {
+                    text: &answer.text,
+                    rewards,
+                    advantage,
+                });
+        Shown {
+            step,
+            img_id: &record.img_id,
+            entity: record.entity(),
+            relation: &record.relation,
+            completions: completions.collect(),
+        }
+    }
+}

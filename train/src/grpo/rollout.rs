@@ -1,0 +1,76 @@
+//! Answers drawn from the network as it stands, all of a batch at once on the service's engine. A function of weights, questions and
+//! seeds: ADR 6 makes a row's bits independent of its neighbours. Judges nothing.
+
+use std::sync::Arc;
+
+use model::engine::{Job, Picture, Settings};
+use model::generate::Chat;
+use model::guide::{Script, SixSteps};
+use model::lanes::Lanes;
+use model::{Checkpoint, FinishReason, Sampling};
+use proto::Enforce;
+
+use super::config::Objective;
+use crate::Error;
+use crate::example::Asked;
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// Its tokens, the end token included.
+    pub ids: Vec<u32>,
+    /// Its text, without the end token.
+    pub text: String,
+    /// Whether it ended by itself.
+    pub finished: bool,
+}
+
+/// Draws `objective.num_generations` answers to each of `asked`, with `seeds` one after another; `script` leads them, if any.
+///
+/// # Errors
+/// A question that is too long for the engine.
+pub fn roll_out(
+    checkpoint: Checkpoint,
+    asked: &[Asked],
+    script: Option<&Arc<Script>>,
+    objective: &Objective,
+    mut seeds: impl Iterator<Item = u64>,
+) -> Result<Vec<Vec<Rollout>>, Error> {
+    let checkpoint = Arc::new(checkpoint.for_answering());
+    let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
+    let longest = prompt.unwrap_or(0) + objective.max_completion_length;
+    let lanes = Lanes::new(Arc::clone(&checkpoint), Settings::default(), longest);
+    let mut jobs: Vec<Job> = vec![];
+    for question in asked {
+        let pictures: Vec<Picture> = question.patches.iter().cloned().map(Picture::new).collect();
+        for seed in seeds.by_ref().take(objective.num_generations) {
+            let longest = objective.max_completion_length;
+            let mut chat = Chat::over(question.prompt.clone(), pictures.clone(), longest);
+            chat.sampling = Sampling {
+                temperature: objective.temperature as f32,
+                seed,
+                ..Sampling::default()
+            };
+            let mut job = chat.job(&checkpoint);
+            if let Some(script) = script {
+                let guide = SixSteps::new(Arc::clone(script), Enforce::Report, longest);
+                job.guide = Box::new(guide);
+            }
+            jobs.push(job);
+        }
+    }
+    let end = &checkpoint.generation.eos_token_id;
+    let mut rollouts = vec![];
+    for completion in lanes.run(jobs) {
+        let completion = completion.map_err(model::Error::from)?;
+        let ids = completion.token_ids;
+        let said = ids.strip_suffix(&end[..1]).unwrap_or(&ids);
+        rollouts.push(Rollout {
+            text: checkpoint.tokenizer.decode(said, false),
+            finished: completion.finish_reason == FinishReason::Stop,
+            ids,
+        });
+    }
+    let groups = rollouts.chunks(objective.num_generations);
+    Ok(groups.map(<[Rollout]>::to_vec).collect())
+}

@@ -1,0 +1,395 @@
+//! Stage 2: the objective against a float64 reference written independently, and end to end on a toy: a run that was interrupted ends
+//! where an uninterrupted one does, answers that are drawn depend on nothing but weights and seed.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+use tempfile::TempDir;
+use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
+use train::grpo::config::{GrpoConfig, Objective, Questions, Training};
+use train::grpo::loss::{Fixed, LossType, Terms, objective};
+use train::grpo::mix::{Mixing, Strategy};
+use train::grpo::reward::{Judged, Reward, Rewards};
+use train::grpo::{self, Metrics, advantages};
+use train::optim::AdamWConfig;
+use train::scratch::{Scratch, ScratchVision};
+use train::sft;
+use train::synth::{SynthOptions, generate};
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    terms: GoldenTerms,
+    groups: Vec<GoldenGroup>,
+    counts: Vec<Vec<bool>>,
+    loss: f64,
+    gradient: Vec<Vec<Vec<f64>>>,
+}
+
+#[derive(Deserialize)]
+struct GoldenTerms {
+    epsilon: f64,
+    beta: f64,
+    std_epsilon: f64,
+    loss_type: LossType,
+    longest: usize,
+}
+
+#[derive(Deserialize)]
+struct GoldenGroup {
+    rewards: Vec<f64>,
+    new: Vec<Vec<f32>>,
+    old: Vec<Vec<f32>>,
+    reference: Vec<Vec<f32>>,
+}
+
+/// The tokens of a case, one after another, and what they are compared with.
+fn flat(case: &Case) -> (Vec<f32>, Fixed) {
+    let answers: usize = case.groups.iter().map(|group| group.rewards.len()).sum();
+    let counted = case.groups.iter().zip(&case.counts);
+    let counted = counted.flat_map(|(group, counts)| group.new.iter().zip(counts));
+    let tokens: usize = counted
+        .filter(|(_, counts)| **counts)
+        .map(|(new, _)| new.len())
+        .sum();
+    let (mut new, mut fixed) = (vec![], Fixed::default());
+    let mut reference = vec![];
+    for (group, counts) in case.groups.iter().zip(&case.counts) {
+        let advantages = advantages(&group.rewards, case.terms.std_epsilon);
+        for (answer, &counts) in counts.iter().enumerate() {
+            let length = group.new[answer].len();
+            let kind = case.terms.loss_type;
+            let weight = kind.weight(length, answers, tokens, case.terms.longest);
+            let weight = if counts { weight } else { 0.0 };
+            new.extend(&group.new[answer]);
+            fixed.old.extend(&group.old[answer]);
+            reference.extend(&group.reference[answer]);
+            let repeated = |value: f64| std::iter::repeat_n(value as f32, length);
+            fixed.advantages.extend(repeated(advantages[answer]));
+            fixed.weights.extend(repeated(weight));
+        }
+    }
+    fixed.reference = (case.terms.beta > 0.0).then_some(reference);
+    (new, fixed)
+}
+
+#[test]
+fn the_objective_and_its_gradient_are_the_references() {
+    let golden: Golden =
+        serde_json::from_str(include_str!("golden/grpo.json")).expect("our own file");
+    assert_eq!(golden.cases.len(), 18);
+    let device = Device::flex().autodiff();
+    let (mut low, mut high) = (0.0, 0.0);
+    for (number, case) in golden.cases.iter().enumerate() {
+        let (new, fixed) = flat(case);
+        let new = Tensor::<1>::from_data(&new[..], &device).require_grad();
+        let terms = Terms {
+            epsilon: case.terms.epsilon,
+            beta: case.terms.beta,
+        };
+        let made = objective(new.clone(), &fixed, terms);
+        low += made.told.clipped_low;
+        high += made.told.clipped_high;
+        let loss = f64::from(made.loss.clone().into_scalar::<f32>());
+        let close = |a: f64, b: f64| (a - b).abs() < 2e-6 * (1.0 + b.abs());
+        assert!(
+            close(loss, case.loss),
+            "case {number}: {loss} {}",
+            case.loss
+        );
+        let gradient = new.grad(&made.loss.backward()).expect("it is tracked");
+        let gradient: Vec<f32> = gradient.to_data().try_into_vec().expect("f32");
+        let wanted: Vec<f64> = case.gradient.iter().flatten().flatten().copied().collect();
+        for (place, (&got, &wanted)) in gradient.iter().zip(&wanted).enumerate() {
+            let got = f64::from(got);
+            assert!(
+                close(got, wanted),
+                "case {number}, token {place}: {got} {wanted}"
+            );
+        }
+    }
+    assert!(low > 10.0 && high > 10.0, "both edges occur: {low} {high}");
+}
+
+#[test]
+fn a_group_without_spread_teaches_nothing() {
+    assert_eq!(advantages(&[3.0; 8], 1e-4), [0.0; 8]);
+    let spread = advantages(&[1.0, 0.0, 0.0, 0.0], 0.0);
+    assert!(spread[0] > 1.4999 && spread[0] < 1.5001, "{spread:?}");
+    assert!(spread.iter().sum::<f64>().abs() < 1e-12);
+}
+
+fn corpus(folder: &Path) {
+    generate(&SynthOptions {
+        out: folder.join("data"),
+        seed: 3,
+        train: 16,
+        dev: 4,
+        test: 4,
+    })
+    .expect("the corpus is written");
+}
+
+/// A few steps of Stage 1 on a toy.
+fn stage_one(folder: &Path) -> std::path::PathBuf {
+    let config = SftConfig {
+        run_dir: folder.join("sft"),
+        model: ModelConfig {
+            from: None,
+            scratch: Some(Scratch {
+                vocab_size: 400,
+                hidden_size: 32,
+                intermediate_size: 48,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                num_key_value_heads: 1,
+                mrope_section: [2, 3, 3],
+                rope_theta: 10_000.0,
+                initializer_range: 0.02,
+                min_pixels: 3136,
+                max_pixels: 3136,
+                vision: ScratchVision {
+                    depth: 2,
+                    hidden_size: 16,
+                    intermediate_size: 24,
+                    num_heads: 2,
+                    fullatt_block_indexes: vec![1],
+                },
+            }),
+        },
+        data: DataConfig {
+            train: folder.join("data/train.jsonl"),
+            images: folder.join("data/images"),
+            ontology: None,
+            fraction: 1.0,
+        },
+        training: TrainingConfig {
+            num_train_epochs: 1.0,
+            train_batch_size: 4,
+            gradient_accumulation_steps: 1,
+            workers: 2,
+            learning_rate: 3e-3,
+            warmup_ratio: 0.0,
+            max_grad_norm: 1.0,
+            adamw: AdamWConfig::default(),
+            freeze: vec![],
+            templates: vec![proto::Template::Prefix],
+            group_by_photo: true,
+            emphasis: None,
+            shorten: None,
+            seed: 5,
+            save_steps: 100,
+            save_total_limit: 1,
+            logging_steps: 1,
+            max_steps: None,
+        },
+    };
+    sft::run(&config, &Device::flex())
+        .expect("the run ends")
+        .checkpoint
+}
+
+fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
+    GrpoConfig {
+        run_dir: folder.join(run),
+        model: model.to_owned(),
+        data: Questions {
+            hard: folder.join("data/dev.jsonl"),
+            easy: Some(folder.join("data/test.jsonl")),
+            images: folder.join("data/images"),
+            ontology: None,
+        },
+        mixing: Mixing {
+            strategy: Strategy::Progressive,
+            ratio: 1.0,
+            gamma: 0.5,
+        },
+        grpo: Objective {
+            num_generations: 3,
+            temperature: 1.0,
+            max_completion_length: 24,
+            rewards: ["format", "length", "answer", "brief"]
+                .map(str::to_owned)
+                .into(),
+            beta: 0.05,
+            ..Objective::default()
+        },
+        training: Training {
+            num_train_epochs: 2,
+            train_batch_size: 3,
+            workers: 2,
+            learning_rate: 1e-2,
+            warmup_ratio: 0.0,
+            max_grad_norm: 1.0,
+            adamw: AdamWConfig::default(),
+            freeze: vec!["visual".to_owned()],
+            template: proto::Template::Prefix,
+            seed: 7,
+            save_steps: 2,
+            save_total_limit: 9,
+            max_steps: None,
+        },
+    }
+}
+
+/// A rule of another task: few different letters. It has some spread whatever a toy writes.
+struct Brief;
+
+impl Reward for Brief {
+    fn name(&self) -> &'static str {
+        "brief"
+    }
+
+    fn score(&self, judged: &Judged<'_>) -> f64 {
+        let mut letters: Vec<char> = judged.response.chars().collect();
+        letters.sort_unstable();
+        letters.dedup();
+        -(letters.len() as f64) / 10.0
+    }
+}
+
+fn rewards() -> Rewards {
+    Rewards::paper(1024).with(Box::new(Brief))
+}
+
+fn metrics(config: &GrpoConfig) -> Vec<Metrics> {
+    let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
+    let read = |line| serde_json::from_str(line).expect("our own lines");
+    text.lines().map(read).collect()
+}
+
+/// All that does not tell the time.
+fn essence(config: &GrpoConfig) -> Vec<Metrics> {
+    let timeless = |line| Metrics {
+        tokens_per_second: 0.0,
+        elapsed: 0.0,
+        ..line
+    };
+    metrics(config).into_iter().map(timeless).collect()
+}
+
+fn completions(config: &GrpoConfig) -> String {
+    std::fs::read_to_string(config.run_dir.join("completions.jsonl")).expect("completions")
+}
+
+#[test]
+fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let device = Device::flex();
+    let whole = config(folder.path(), &model, "whole");
+    let done = grpo::run(&whole, rewards(), &device).expect("the run ends");
+    // 4 hard and 4 easy questions, then 4 and 2: 3 and 2 batches of 3, two updates each.
+    assert_eq!(done.steps, 10);
+
+    let mut cut = config(folder.path(), &model, "cut");
+    cut.training.max_steps = Some(4);
+    grpo::run(&cut, rewards(), &device).expect("the first part ends");
+    // What a kill leaves behind the last checkpoint.
+    for (log, line) in [
+        ("metrics.jsonl", "{\"step\":6}\n{\"st"),
+        ("completions.jsonl", "{\"step\":6}\n"),
+    ] {
+        let path = cut.run_dir.join(log);
+        let text = std::fs::read_to_string(&path).expect("written");
+        std::fs::write(&path, text + line).expect("writable");
+    }
+    cut.training.max_steps = None;
+    grpo::run(&cut, rewards(), &device).expect("the second part ends");
+
+    assert_eq!(essence(&whole), essence(&cut), "every number, bit for bit");
+    assert_eq!(completions(&whole), completions(&cut));
+    for file in ["model.safetensors", "optimizer.bin"] {
+        let read = |config: &GrpoConfig| {
+            std::fs::read(config.run_dir.join("checkpoint-10").join(file)).expect("saved")
+        };
+        assert!(read(&whole) == read(&cut), "{file} differs");
+    }
+
+    let lines = metrics(&whole);
+    assert_eq!(
+        lines.iter().map(|it| it.epoch).collect::<Vec<_>>(),
+        [1, 1, 1, 2, 2]
+    );
+    for line in &lines {
+        assert!(line.rewards["reward/brief/mean"] < 0.0, "{line:?}");
+        assert!(line.rewards["reward/length/mean"] <= 0.0, "{line:?}");
+        assert!(line.entropy > 0.0 && line.grad_norm > 0.0, "{line:?}");
+        assert!((1.0..=24.0).contains(&line.mean_length), "{line:?}");
+        assert!((0.0..=1.0).contains(&line.clipped_ratio), "{line:?}");
+    }
+    assert!(lines[4].kl > lines[0].kl, "it leaves the reference");
+
+    let mut once = config(folder.path(), &model, "once");
+    once.grpo.num_iterations = 1;
+    once.training.max_steps = Some(1);
+    grpo::run(&once, rewards(), &device).expect("the run ends");
+    let line = &metrics(&once)[0];
+    assert_eq!((line.kl, line.clip), (0.0, 0.0), "it begins there");
+
+    // A run of another configuration does not go on in this folder.
+    let mut other = whole.clone();
+    other.grpo.beta = 0.5;
+    let error = grpo::run(&other, rewards(), &device).expect_err("another run");
+    assert!(
+        error.to_string().contains("another configuration"),
+        "{error}"
+    );
+}
+
+/// `Brief` alone, without a reference: the reward grows.
+#[test]
+fn what_is_rewarded_grows() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.grpo.rewards = vec!["brief".to_owned()];
+    config.grpo.beta = 0.0;
+    config.grpo.num_generations = 8;
+    config.training.num_train_epochs = 8;
+    config.training.learning_rate = 3e-2;
+    config.mixing.strategy = Strategy::HardOnly;
+    grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    let lines = metrics(&config);
+    let mean =
+        |lines: &[Metrics]| lines.iter().map(|it| it.reward).sum::<f64>() / lines.len() as f64;
+    let (first, last) = (mean(&lines[..4]), mean(&lines[lines.len() - 4..]));
+    assert!(last > first + 0.2, "{first} {last}");
+    assert!(lines.iter().all(|it| it.kl == 0.0));
+}
+
+#[test]
+fn what_cannot_be_meant_is_named() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.grpo.rewards = vec!["kindness".to_owned()];
+    let error = grpo::run(&config, rewards(), &Device::flex()).expect_err("no such rule");
+    assert!(error.to_string().contains("\"kindness\""), "{error}");
+
+    let path = folder.path().join("grpo.toml");
+    let read = |config: &GrpoConfig| {
+        std::fs::write(&path, toml::to_string(config).expect("TOML")).expect("writable");
+        GrpoConfig::read(&path)
+    };
+    config.grpo.rewards = vec!["answer".to_owned()];
+    assert_eq!(read(&config).expect("a whole configuration"), config);
+    config.training.save_steps = 3;
+    let error = read(&config).expect_err("not a multiple of two updates");
+    assert!(error.to_string().contains("training.save_steps"), "{error}");
+    config.training.save_steps = 2;
+    config.grpo.num_generations = 1;
+    let error = read(&config).expect_err("a group of one");
+    assert!(
+        error.to_string().contains("grpo.num_generations"),
+        "{error}"
+    );
+}
