@@ -1,11 +1,12 @@
-//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, scores. Runs the same forward pass as
-//! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
+//! Training and evaluation: data sets, the procedural corpus, published corpora, supervised fine-tuning, scores. Runs the same forward
+//! pass as the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
 pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
 pub mod example;
+pub mod import;
 pub mod log;
 pub mod loss;
 pub mod metrics;
@@ -15,6 +16,7 @@ pub mod progress;
 pub mod sample;
 pub mod scratch;
 pub mod sft;
+pub mod share;
 mod state;
 pub mod synth;
 
