@@ -1,10 +1,11 @@
 //! Records in the format of the MORE data set, one a line, with an optional gold trace beside. Reads JSON lines and
-//! the Python-dict lines the data set itself is published in; opens no image and knows no ontology.
+//! the Python-dict lines the data set itself is published in, writes JSON lines; opens no image and knows no ontology.
 
 mod literal;
 
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,38 @@ impl Record {
     }
 }
 
+/// One of the three parts of a corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// To choose by.
+    Dev,
+    /// To judge by.
+    Test,
+}
+
+impl Split {
+    /// All three, in the order in which a corpus is used.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
+
+    /// The name of its file, without the ending.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// Every way a file of records can be unreadable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -97,8 +130,10 @@ pub enum Error {
 
 /// A line that could not be read, before the place is known.
 #[derive(Debug, PartialEq, Eq)]
-enum LineError {
+pub(crate) enum LineError {
+    /// Neither JSON nor a Python dict, and why.
     Syntax(String),
+    /// A field, and what is wrong with it.
     Field(&'static str, String),
 }
 
@@ -133,25 +168,47 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
+/// Writes one line of JSON for every item, complete when it returns.
+pub(crate) fn write_lines<T: Serialize>(
+    path: &Path,
+    items: impl IntoIterator<Item = T>,
+) -> io::Result<()> {
+    let mut lines = BufWriter::new(File::create(path)?);
+    for item in items {
+        writeln!(lines, "{}", serde_json::to_string(&item)?)?;
+    }
+    lines.flush()
+}
+
 fn parse_line(line: &str) -> Result<Record, LineError> {
+    record(&parse_fields(line)?)
+}
+
+/// The dict of a line, whichever of the two ways it is written in.
+pub(crate) fn parse_fields(line: &str) -> Result<Map<String, Value>, LineError> {
     let value = match serde_json::from_str(line) {
         Ok(value) => value,
         // Python's dicts are tried second: a line of JSON is the common case, and no dict with strings is both.
         Err(json) => literal::parse(line)
             .map_err(|python| LineError::Syntax(format!("as JSON, {json}; as Python, {python}")))?,
     };
-    let Value::Object(fields) = value else {
-        return Err(LineError::Syntax("the line is no dict".to_owned()));
-    };
-    let head = object(&fields, "h")?;
-    let tail = object(&fields, "t")?;
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(LineError::Syntax("the line is no dict".to_owned())),
+    }
+}
+
+/// The record that a dict holds.
+pub(crate) fn record(fields: &Map<String, Value>) -> Result<Record, LineError> {
+    let head = object(fields, "h")?;
+    let tail = object(fields, "t")?;
     Ok(Record {
-        img_id: string(&fields, "img_id", "img_id")?,
+        img_id: string(fields, "img_id", "img_id")?,
         text: match fields.get("text") {
-            Some(_) => string(&fields, "text", "text")?,
-            None => strings(&fields, "token", "token")?.join(" "),
+            Some(_) => string(fields, "text", "text")?,
+            None => strings(fields, "token", "token")?.join(" "),
         },
-        token: strings(&fields, "token", "token")?,
+        token: strings(fields, "token", "token")?,
         h: Head {
             name: strings(head, "name", "h.name")?,
             pos: span(head)?,
@@ -160,10 +217,10 @@ fn parse_line(line: &str) -> Result<Record, LineError> {
             name: string(tail, "name", "t.name")?,
             pos: bbox(tail)?,
         },
-        relation: string(&fields, "relation", "relation")?,
+        relation: string(fields, "relation", "relation")?,
         trace: match fields.get("trace") {
             None | Some(Value::Null) => None,
-            Some(_) => Some(string(&fields, "trace", "trace")?),
+            Some(_) => Some(string(fields, "trace", "trace")?),
         },
     })
 }

@@ -1,5 +1,5 @@
-//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, GRPO, scores. Runs the same forward pass as
-//! the service; opens no socket.
+//! Training and evaluation: data sets, the procedural corpus, published corpora, supervised fine-tuning, GRPO, scores. Runs the same
+//! forward pass as the service; opens no socket.
 
 pub mod config;
 pub mod data;
@@ -7,6 +7,7 @@ mod error;
 pub mod eval;
 pub mod example;
 pub mod grpo;
+pub mod import;
 pub mod log;
 pub mod loss;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod progress;
 pub mod sample;
 pub mod scratch;
 pub mod sft;
+pub mod share;
 mod state;
 pub mod synth;
 mod workers;

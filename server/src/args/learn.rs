@@ -4,13 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DeviceName, ModelArgs, at_least_one};
+use super::{DeviceName, ImportCommand, ModelArgs, SampleArgs, at_least_one};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum DataCommand {
     /// Draw a MORE-like corpus with gold traces.
     Synth(SynthArgs),
+    /// Check a corpus and bring it into the shape that training reads.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Draw a share of a file of facts.
+    Sample(SampleArgs),
 }
 
 /// `more-r1 data synth`.

@@ -11,10 +11,14 @@ use vision::BoxFormat;
 use crate::fields::bbox_from_text;
 
 pub mod file;
+mod import;
 mod learn;
 mod look;
 mod serve;
 
+pub use import::{
+    ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
+};
 pub use learn::{
     CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SynthArgs, TrainArgs, TrainCommand,
 };

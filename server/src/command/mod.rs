@@ -7,6 +7,7 @@ mod eval;
 mod extract;
 mod generate;
 mod health;
+mod import;
 mod key;
 mod preprocess;
 mod report;
@@ -132,6 +133,8 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Generate(args) => generate::run(&args),
         Command::Preprocess(args) => preprocess::run(&args, json),
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
+        Command::Data(DataCommand::Import(command)) => import::import(command, json),
+        Command::Data(DataCommand::Sample(args)) => data::sample(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Head, Record, Tail};
+use crate::data::{Head, Record, Split, Tail};
 use crate::progress;
 pub use summary::{SplitSummary, Summary};
 
@@ -67,24 +67,6 @@ pub enum Error {
     /// A record or the ontology cannot be put into JSON.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
-}
-
-/// One of the three parts of a corpus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Split {
-    Train,
-    Dev,
-    Test,
-}
-
-impl Split {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        }
-    }
 }
 
 /// A picture and its records.

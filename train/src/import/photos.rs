@@ -1,0 +1,57 @@
+//! Every image that rows name, decoded once, as training will decode it. Keeps the sizes and lets the pixels go.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use vision::Limits;
+
+use super::check::{Size, image_name};
+use super::find::SplitFiles;
+use super::rows::{Reason, Rejection, Row};
+use crate::progress;
+
+/// What became of each image.
+pub(super) struct Photos(HashMap<PathBuf, Result<Size, Rejection>>);
+
+impl Photos {
+    /// Decodes the images of all rows, on every core.
+    pub fn decode(splits: &[(&SplitFiles, Vec<Row>)]) -> Self {
+        let mut paths = BTreeSet::new();
+        for (files, rows) in splits {
+            let records = rows.iter().filter_map(|row| row.record.as_ref().ok());
+            let names = records.map(|record| &record.img_id);
+            let inside = names.filter(|name| image_name(name).is_ok());
+            paths.extend(inside.map(|name| files.images.join(name)));
+        }
+        let bar = progress::bar(paths.len(), "images");
+        let paths: Vec<PathBuf> = paths.into_iter().collect();
+        let look = |path: PathBuf| {
+            let size = size(&path);
+            bar.inc(1);
+            (path, size)
+        };
+        let photos = paths.into_par_iter().map(look).collect();
+        bar.finish();
+        Self(photos)
+    }
+
+    /// The size of an image that some row names.
+    pub fn size(&self, path: &Path) -> Result<Size, Rejection> {
+        self.0[path].clone()
+    }
+}
+
+fn size(path: &Path) -> Result<Size, Rejection> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let reason = match error.kind() {
+            ErrorKind::NotFound => Reason::ImageMissing,
+            _ => Reason::ImageUnreadable,
+        };
+        reason.because(format!("{}: {error}", path.display()))
+    })?;
+    let photo = vision::decode(&bytes, &Limits::default())
+        .map_err(|error| Reason::ImageUnreadable.because(format!("{}: {error}", path.display())))?;
+    Ok(photo.pixels.dimensions())
+}
