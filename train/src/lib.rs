@@ -1,6 +1,7 @@
 //! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, scores. Runs the same forward pass as
 //! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
+pub mod annotate;
 pub mod config;
 pub mod data;
 mod error;

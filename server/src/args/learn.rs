@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DeviceName, ModelArgs, at_least_one};
+use super::{AnnotateArgs, DeviceName, ModelArgs, at_least_one};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum DataCommand {
     /// Draw a MORE-like corpus with gold traces.
     Synth(SynthArgs),
+    /// Have an expert model write the traces of facts, over `/v1/chat/completions`.
+    Annotate(Box<AnnotateArgs>),
 }
 
 /// `more-r1 data synth`.

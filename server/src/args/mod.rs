@@ -10,11 +10,13 @@ use vision::BoxFormat;
 
 use crate::fields::bbox_from_text;
 
+mod annotate;
 pub mod file;
 mod learn;
 mod look;
 mod serve;
 
+pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use learn::{
     CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs, TrainCommand,
 };
