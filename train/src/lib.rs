@@ -1,4 +1,4 @@
-//! Training and evaluation: data sets, the procedural corpus, supervised fine-tuning, scores. Runs the same forward pass as
+//! Training and evaluation: data sets, the procedural corpus, experts' traces, supervised fine-tuning, scores. Runs the same forward pass as
 //! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
 pub mod annotate;

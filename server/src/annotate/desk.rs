@@ -152,7 +152,7 @@ impl<'a> Desk<'a> {
                     return Ok(rejected(Reason::Failed, why));
                 }
                 Next::Again(wait, why) => {
-                    tracing::debug!(image = question.record.img_id, why, "asked again");
+                    tracing::info!(image = question.record.img_id, why, "asked again");
                     self.rest(attempt, wait).await;
                     attempt += 1;
                 }
@@ -286,20 +286,15 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Waits before the next attempt: as long as the expert wants, all together, or twice as long every time.
+    /// Waits before the next attempt: twice as long every time, behind what the expert wants all to wait.
     async fn rest(&self, attempt: u32, wait: Option<Duration>) {
-        if let Some(wait) = wait {
-            self.pace.hold(wait);
-            return;
-        }
-        let doubled = self
-            .asking
-            .backoff
-            .saturating_mul(2_u32.saturating_pow(attempt));
+        let doubling = 2_u32.saturating_pow(attempt);
+        let doubled = self.asking.backoff.saturating_mul(doubling);
         // Requests that failed together do not come back together.
         let jitter = rand::rng().random_range(0.5..1.0);
-        let wait = doubled.min(LONGEST_BACKOFF).mul_f64(jitter);
-        self.sleep_until(Instant::now() + wait).await;
+        let own = doubled.min(LONGEST_BACKOFF).mul_f64(jitter);
+        let held = wait.map_or(Duration::ZERO, |wait| self.pace.hold(wait));
+        self.sleep_until(Instant::now() + held + own).await;
     }
 
     /// Whether the moment came before the end of the run.

@@ -11,6 +11,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use train::annotate::Usage;
+use url::Host;
 
 use crate::fetch::provide_crypto;
 use crate::settings::UsageError;
@@ -129,11 +130,15 @@ impl Expert {
             headers.insert(AUTHORIZATION, value);
         }
         provide_crypto();
-        let client = Client::builder()
+        let mut client = Client::builder()
             .default_headers(headers)
             .redirect(Policy::none()) // a key goes where the user sent it
             .connect_timeout(CONNECTING.min(settings.patience))
-            .timeout(settings.patience)
+            .timeout(settings.patience);
+        if is_local(&url) {
+            client = client.no_proxy(); // the environment's proxy is on the way to others
+        }
+        let client = client
             .build()
             .map_err(|error| UsageError(format!("--base-url: {error}")))?;
         Ok(Self {
@@ -253,6 +258,15 @@ fn address(base: &str) -> Result<Url, UsageError> {
         ));
     }
     Ok(url)
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, String> {

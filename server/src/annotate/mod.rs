@@ -123,18 +123,16 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
     let (journal, entries) = Journal::open(&job.journal)?;
     let spent = spent(&entries);
     let mut answers = answers(entries);
-    let todo = questions(&job.ontology, &records, &answers);
-    let resumed = answers.len();
+    let all = questions(&job.ontology, &records);
+    let asked_before = |it: &&Question<'_>| answers.contains_key(&it.key);
+    let resumed = all.iter().filter(asked_before).count();
+    let todo: Vec<&Question<'_>> = all.iter().filter(|it| !asked_before(it)).collect();
     let ledger = Ledger::new(job.prices, asking.budget, spent);
     let desk = Desk::new(asking, &job.images, expert, journal, ledger);
     let mut failures: HashMap<String, Rejection> = HashMap::new();
-    let bar = progress::bar(todo.len() + resumed, "questions").with_position(resumed as u64);
-    let asked = |question| {
-        let desk = &desk;
-        async move { (question, desk.answer(question).await) }
-    };
-    let mut fates = stream::iter(&todo)
-        .map(asked)
+    let bar = progress::bar(all.len(), "questions").with_position(resumed as u64);
+    let mut fates = stream::iter(todo)
+        .map(async |question| (question, desk.answer(question).await))
         .buffer_unordered(asking.concurrency);
     while let Some((question, fate)) = fates.next().await {
         let key = question.key.clone();
@@ -147,7 +145,7 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
         bar.inc(1);
     }
     drop(fates);
-    bar.finish();
+    bar.abandon(); // it stays where it is, also when the run stops early
     let sorted = Sorted::new(&job.ontology, job.lengths, &records, &answers, &failures);
     let stopped = desk.stopped();
     if stopped.is_none() {
@@ -180,8 +178,10 @@ pub fn filter(job: &Job) -> Result<Summary, Error> {
         &HashMap::new(),
     );
     sorted.write(&job.out, &job.rejected)?;
+    let all = questions(&job.ontology, &records);
+    let resumed = all.iter().filter(|it| answers.contains_key(&it.key));
     Ok(Summary {
-        resumed: answers.len(),
+        resumed: resumed.count(),
         ..summary(job, &records, &sorted, spent)
     })
 }
@@ -217,17 +217,12 @@ fn answers(entries: Vec<Entry>) -> HashMap<String, String> {
     arrived.collect()
 }
 
-/// What is still to be asked, each question once.
-fn questions<'a>(
-    ontology: &Ontology,
-    records: &'a [Record],
-    answers: &HashMap<String, String>,
-) -> Vec<Question<'a>> {
+/// What there is to ask, each question once.
+fn questions<'a>(ontology: &Ontology, records: &'a [Record]) -> Vec<Question<'a>> {
     let mut seen = HashSet::new();
     records
         .iter()
         .filter_map(|record| Question::new(ontology, record).ok())
-        .filter(|question| !answers.contains_key(&question.key))
         .filter(|question| seen.insert(question.key.clone()))
         .collect()
 }

@@ -33,10 +33,12 @@ impl Pace {
         turn
     }
 
-    /// No further turns within `wait`.
-    pub fn hold(&self, wait: Duration) {
+    /// No further turns within `wait`, or what is granted of it.
+    pub fn hold(&self, wait: Duration) -> Duration {
+        let granted = wait.min(LONGEST);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = next.max(Instant::now() + wait.min(LONGEST));
+        *next = next.max(Instant::now() + granted);
+        granted
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
         assert!(pace.turn() - first >= Duration::from_secs(5));
         let free = Pace::new(0);
         assert!(free.turn() <= Instant::now() && free.turn() <= Instant::now());
-        free.hold(Duration::MAX);
+        assert_eq!(free.hold(Duration::MAX), LONGEST);
         assert!(free.turn() <= Instant::now() + LONGEST);
     }
 }

@@ -13,8 +13,13 @@ pub struct AnnotateArgs {
     #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
     pub data: PathBuf,
     /// The folder of their images.
-    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: PathBuf,
+    #[arg(
+        long,
+        env = "MORE_R1_IMAGES",
+        value_name = "DIR",
+        required_unless_present = "filter_only"
+    )]
+    pub images: Option<PathBuf>,
     /// Where facts with traces go, for `train sft`; those without go beside it, with reasons: `FILE.rejected`.
     #[arg(long, env = "MORE_R1_OUT", value_name = "FILE")]
     pub out: PathBuf,
@@ -87,8 +92,8 @@ pub struct ExpertArgs {
     /// How freely the expert writes; without it as freely as it does by itself.
     #[arg(long, env = "MORE_R1_TEMPERATURE", value_name = "T", value_parser = amount)]
     pub temperature: Option<f64>,
-    /// Most tokens of an answer; one that is cut off there is paid for and rejected.
-    #[arg(long, env = "MORE_R1_MAX_TOKENS", default_value_t = 1500, value_name = "N", value_parser = at_least_one)]
+    /// Most tokens of an answer, as many as the student may write; one that is cut off there is paid for and rejected.
+    #[arg(long, env = "MORE_R1_MAX_TOKENS", default_value_t = 1024, value_name = "N", value_parser = at_least_one)]
     pub max_tokens: usize,
 }
 

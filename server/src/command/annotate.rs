@@ -1,5 +1,6 @@
 //! `more-r1 data annotate`: traces from an expert.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -8,12 +9,14 @@ use tokio::runtime::Builder;
 use train::annotate::{Lengths, Prices};
 
 use crate::annotate::{self, Asking, Error, ExpertSettings, Job, Key, Stop, Summary};
-use crate::args::AnnotateArgs;
+use crate::args::{AnnotateArgs, ExpertArgs};
 use crate::command::{Failure, print};
 use crate::settings::{UsageError, read_ontology};
 
-/// So many failed requests in a row say that nobody is there: with four at a time each has tried five times, over half a minute.
-const FAILURES: usize = 20;
+/// So many failed requests in a row, five for each under way at a time, say that nobody is there: that takes a quarter of a minute at least.
+const FAILURES_EACH: usize = 5;
+/// With few at a time as many as with four: a photo has six questions, and an expert may refuse them all.
+const FEWEST_FAILURES: usize = 20;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
@@ -45,16 +48,31 @@ pub fn run(args: &AnnotateArgs, json: bool) -> Result<(), Failure> {
             "the next request could exceed the budget; {kept}"
         ))),
         Some(Stop::Expert(why)) => {
-            let url = &args.expert.base_url;
-            Err(anyhow!("the expert at {url} answers nobody: {why}; {kept}").into())
+            let ExpertArgs {
+                base_url, key_env, ..
+            } = &args.expert;
+            let key = match key(key_env) {
+                Some(_) => String::new(),
+                None => format!("; no key was sent, since {key_env} holds none"),
+            };
+            Err(anyhow!("the expert at {base_url} answers nobody: {why}{key}; {kept}").into())
         }
     }
 }
 
 fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
-    if !args.filter_only && !args.images.is_dir() {
-        let reason = format!("--images {}: no such folder", args.images.display());
-        return Err(UsageError(reason).into());
+    let images = args.images.clone().unwrap_or_default(); // clap asks for it where it is needed
+    let out = args.out.parent().unwrap_or(Path::new(""));
+    for (flag, folder) in [("--images", images.as_path()), ("--out", out)] {
+        if !folder.as_os_str().is_empty() && !folder.is_dir() {
+            let reason = format!("{flag}: {} is no folder", folder.display());
+            return Err(UsageError(reason).into());
+        }
+    }
+    let same = matches!((args.data.canonicalize(), args.out.canonicalize()), (Ok(data), Ok(out)) if data == out);
+    if same {
+        let reason = "--out: is the file of --data, which would be lost";
+        return Err(UsageError(reason.to_owned()).into());
     }
     let ontology = match &args.ontology {
         Some(file) => read_ontology(file)?,
@@ -63,7 +81,7 @@ fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
     let beside = |end| args.out.with_added_extension(end);
     Ok(Job {
         data: args.data.clone(),
-        images: args.images.clone(),
+        images,
         out: args.out.clone(),
         rejected: beside("rejected"),
         journal: args.journal.clone().unwrap_or_else(|| beside("journal")),
@@ -89,13 +107,11 @@ fn asking(args: &AnnotateArgs) -> Result<Asking, UsageError> {
         let reason = "--request-seconds: has to be more than 0";
         return Err(UsageError(reason.to_owned()));
     }
-    let key = std::env::var(&expert.key_env).unwrap_or_default();
-    let key = key.trim();
     Ok(Asking {
         expert: ExpertSettings {
             base_url: expert.base_url.clone(),
             model: expert.model.clone().unwrap_or_default(), // clap asks for it where it is needed
-            key: (!key.is_empty()).then(|| Key(key.to_owned())),
+            key: key(&expert.key_env),
             temperature: expert.temperature,
             max_tokens: expert.max_tokens as u64,
             patience: Duration::from_secs_f64(pace.request_seconds),
@@ -104,10 +120,16 @@ fn asking(args: &AnnotateArgs) -> Result<Asking, UsageError> {
         per_minute: pace.requests_per_minute,
         retries: pace.retries,
         backoff: Duration::from_secs_f64(pace.backoff_seconds),
-        failures: FAILURES,
+        failures: FEWEST_FAILURES.max(FAILURES_EACH.saturating_mul(pace.concurrency)),
         budget: money.budget,
         resume: args.resume,
     })
+}
+
+/// The secret in an environment variable, if there is one.
+fn key(variable: &str) -> Option<Key> {
+    let key = std::env::var(variable).ok()?.trim().to_owned();
+    (!key.is_empty()).then_some(Key(key))
 }
 
 fn words(job: &Job, summary: &Summary) -> String {
