@@ -6,6 +6,7 @@
 
 mod candidates;
 pub mod chat;
+mod expert;
 mod grammar;
 mod ontology;
 mod openapi;
@@ -19,6 +20,7 @@ mod trace;
 mod types;
 mod words;
 
+pub use expert::expert_prompt;
 pub use grammar::{
     CLOSE_ANSWER, ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render,
 };

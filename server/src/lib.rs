@@ -3,6 +3,7 @@
 //! Start at [`app::app`] for the service, at [`command::main`] for the commands. Not here: what an image becomes
 //! (`vision`), how the model answers (`model`), what crosses the wire (`proto`).
 
+pub mod annotate;
 pub mod app;
 pub mod args;
 pub mod auth;

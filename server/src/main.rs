@@ -1,4 +1,4 @@
-//! `more-r1`: reads the command line and ends with 0 (done), 1 (failed) or 2 (asked for something impossible).
+//! `more-r1`: reads the command line and ends with 0 (done), 1 (failed), 2 (asked for something impossible) or 3 (stopped at a budget).
 
 use std::process::ExitCode;
 

@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: a model that always gives the same valid answer, questions, and two ways to ask
 //! (inside the process, and over a socket). Holds no test.
 
+pub mod annotation;
+pub mod expert;
 pub mod question;
 pub mod socket;
 pub mod stub;

@@ -1,6 +1,7 @@
-//! Training and evaluation: data sets, the procedural corpus, published corpora, supervised fine-tuning, GRPO, scores. Runs the same
-//! forward pass as the service; opens no socket.
+//! Training and evaluation: data sets, the procedural corpus, published corpora, experts' traces, supervised fine-tuning, GRPO, scores.
+//! Runs the same forward pass as the service; opens no socket.
 
+pub mod annotate;
 pub mod config;
 pub mod data;
 mod error;

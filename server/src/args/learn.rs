@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DeviceName, ImportCommand, ModelArgs, SampleArgs, at_least_one};
+use super::{AnnotateArgs, DeviceName, ImportCommand, ModelArgs, SampleArgs, at_least_one};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -16,6 +16,8 @@ pub enum DataCommand {
     Import(ImportCommand),
     /// Draw a share of a file of facts.
     Sample(SampleArgs),
+    /// Have an expert model write the traces of facts, over `/v1/chat/completions`.
+    Annotate(Box<AnnotateArgs>),
 }
 
 /// `more-r1 data synth`.

@@ -10,12 +10,14 @@ use vision::BoxFormat;
 
 use crate::fields::bbox_from_text;
 
+mod annotate;
 pub mod file;
 mod import;
 mod learn;
 mod look;
 mod serve;
 
+pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };

@@ -1,5 +1,6 @@
-//! The commands: from typed arguments to an exit code. 0 done, 1 failed, 2 asked for something impossible.
+//! The commands: from typed arguments to an exit code. 0 done, 1 failed, 2 asked for something impossible, 3 stopped at a budget.
 
+mod annotate;
 mod calibrate;
 mod corpus;
 mod data;
@@ -35,6 +36,8 @@ enum Failure {
     Usage(String),
     /// Exit 1.
     Failed(anyhow::Error),
+    /// Exit 3.
+    Budget(String),
 }
 
 impl From<UsageError> for Failure {
@@ -113,6 +116,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(2, &message),
         Err(Failure::Failed(error)) => complain(1, &format!("{error:#}")),
+        Err(Failure::Budget(message)) => complain(3, &message),
     }
 }
 
@@ -135,6 +139,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Data(DataCommand::Import(command)) => import::import(command, json),
         Command::Data(DataCommand::Sample(args)) => data::sample(args, json),
+        Command::Data(DataCommand::Annotate(args)) => annotate::run(&args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),

@@ -1,0 +1,249 @@
+//! `data annotate` as a shell sees it: exit codes, the summary, the secret, and a run that is killed (`SIGKILL`).
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+const KEY: &str = "sk-a-very-secret-key";
+
+/// An expert that answers late, always in the same way, and notes every question.
+struct Expert {
+    base_url: String,
+    questions: Arc<Mutex<Vec<String>>>,
+    _runtime: Runtime,
+}
+
+impl Expert {
+    fn start(time: Duration) -> Self {
+        Self::start_with(StatusCode::OK, time)
+    }
+
+    fn start_with(status: StatusCode, time: Duration) -> Self {
+        let runtime = Runtime::new().expect("threads");
+        let questions = Arc::new(Mutex::new(vec![]));
+        let noted = Arc::clone(&questions);
+        let answer = move |body: String| async move {
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            let content = body["messages"][0]["content"].as_array().expect("parts");
+            let text = content[2]["text"].as_str().expect("the text").to_owned();
+            noted.lock().expect("nobody panics").push(text);
+            tokio::time::sleep(time).await;
+            let reply = json!({
+                "choices": [{"message": {"content": "I cannot help with that."}}],
+                "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
+            });
+            (status, reply.to_string())
+        };
+        let paths = Router::new().route("/v1/chat/completions", post(answer));
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        runtime.spawn(async move { axum::serve(listener, paths).await });
+        Self {
+            base_url: format!("http://{address}/v1"),
+            questions,
+            _runtime: runtime,
+        }
+    }
+
+    fn questions(&self) -> Vec<String> {
+        self.questions.lock().expect("nobody panics").clone()
+    }
+}
+
+fn folder(records: usize) -> TempDir {
+    let folder = TempDir::new().expect("a folder for the test");
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/photo.jpg");
+    std::fs::copy(photo, folder.path().join("photo.jpg")).expect("the example is there");
+    let line = |number: usize| {
+        json!({
+            "img_id": "photo.jpg", "text": format!("Day {number} of the Cup"), "token": ["Day"],
+            "h": {"name": ["Cup"], "pos": [4, 5]}, "t": {"name": "x", "pos": [0.5, 0.5, 0.2, 0.2]}, "relation": "none",
+        })
+        .to_string()
+    };
+    let lines: Vec<String> = (0..records).map(line).collect();
+    std::fs::write(folder.path().join("data.jsonl"), lines.join("\n")).expect("a new file");
+    folder
+}
+
+fn annotate(folder: &Path, base_url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_more-r1"));
+    command
+        .args(["data", "annotate", "--json", "--data", "data.jsonl"])
+        .args(["--images", ".", "--out", "out.jsonl"])
+        .args(["--base-url", base_url, "--backoff-seconds", "0.01"])
+        .args(["--key-env", "EXPERT_KEY"])
+        .args(args)
+        .env("EXPERT_KEY", KEY)
+        .current_dir(folder);
+    command
+}
+
+fn ended(output: &Output) -> (i32, Value) {
+    let code = output.status.code().expect("not killed");
+    let summary = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (code, summary)
+}
+
+#[test]
+fn a_whole_run_ends_with_0_and_shows_no_key() {
+    let (folder, expert) = (folder(2), Expert::start(Duration::ZERO));
+    let args = ["--model", "m", "--log", "trace", "--price-input", "10"];
+    let output = annotate(folder.path(), &expert.base_url, &args).output();
+    let output = output.expect("the binary runs");
+    let (code, summary) = ended(&output);
+    assert_eq!(code, 0, "{output:?}");
+    let expected = json!({
+        "records": 2, "requests": 2, "answered": 2, "resumed": 0, "kept": 0, "rejected": {"structure": 2},
+        "prompt_tokens": 2000, "completion_tokens": 200, "cost": 0.02, "stopped": null,
+    });
+    assert_eq!(summary, expected);
+    for name in ["out.jsonl", "out.jsonl.rejected", "out.jsonl.journal"] {
+        let text = std::fs::read_to_string(folder.path().join(name)).expect(name);
+        assert!(!text.contains(KEY), "{name}");
+    }
+    let shown = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&shown).contains(KEY));
+
+    // Judged again, without an expert or its name.
+    let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
+        .args(["data", "annotate", "--json", "--filter-only"])
+        .args(["--data", "data.jsonl", "--out", "out.jsonl"])
+        .current_dir(folder.path())
+        .output();
+    let (code, summary) = ended(&output.expect("the binary runs"));
+    assert_eq!((code, &summary["requests"]), (0, &json!(0)));
+    assert_eq!(summary["rejected"], json!({"structure": 2}));
+}
+
+#[test]
+fn a_run_that_stops_says_why_by_its_code() {
+    let (folder, expert) = (folder(8), Expert::start(Duration::ZERO));
+    let money = [
+        "--model",
+        "m",
+        "--max-tokens",
+        "100",
+        "--price-input",
+        "10",
+        "--price-output",
+        "100",
+    ];
+    let budget = [&money[..], &["--budget", "0.05"]].concat();
+    let output = annotate(folder.path(), &expert.base_url, &budget).output();
+    let output = output.expect("the binary runs");
+    let (code, summary) = ended(&output);
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((code, &summary["stopped"]), (3, &json!("budget")), "{line}");
+    assert!(
+        line.contains("budget") && line.contains("--resume"),
+        "{line}"
+    );
+    assert!(summary["cost"].as_f64().is_some_and(|cost| cost <= 0.05));
+
+    // Port 9 (discard) is closed wherever tests run.
+    let resume = ["--model", "m", "--resume"];
+    let output = annotate(folder.path(), "http://127.0.0.1:9/v1", &resume).output();
+    let output = output.expect("the binary runs");
+    let (code, summary) = ended(&output);
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code, 1, "{line}");
+    assert!(
+        line.contains("cannot be reached") && line.contains("--resume"),
+        "{line}"
+    );
+    assert_eq!(summary["answered"], 0);
+
+    let closed = Expert::start_with(StatusCode::UNAUTHORIZED, Duration::ZERO);
+    let mut command = annotate(folder.path(), &closed.base_url, &resume);
+    let output = command.env("EXPERT_KEY", "").output();
+    let output = output.expect("the binary runs");
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(
+        line.contains("401") && line.contains("EXPERT_KEY"),
+        "{line}"
+    );
+
+    for (args, part) in [
+        (&["--model", "m"][..], "--resume"),
+        (
+            &["--model", "m", "--resume", "--budget", "1"],
+            "--price-input",
+        ),
+        (&["--resume"], "--model"),
+        (&["--resume", "--filter-only"], "--filter-only"),
+    ] {
+        let output = annotate(folder.path(), &expert.base_url, args).output();
+        let output = output.expect("the binary runs");
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
+        assert!(line.contains(part), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn the_records_are_never_written_over() {
+    let folder = folder(1);
+    let data = std::fs::read(folder.path().join("data.jsonl")).expect("it was written");
+    for mode in [&["--filter-only"][..], &["--resume", "--model", "m"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
+            .args(["data", "annotate", "--images", ".", "--data", "data.jsonl"])
+            .args([
+                "--out",
+                "./data.jsonl",
+                "--base-url",
+                "http://127.0.0.1:9/v1",
+            ])
+            .args(mode)
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary runs");
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(line.contains("--out"), "{line}");
+    }
+    let after = std::fs::read(folder.path().join("data.jsonl")).expect("it is there");
+    assert!(data == after);
+}
+
+#[test]
+fn a_killed_run_asks_nobody_twice_who_has_answered() {
+    let (folder, expert) = (folder(12), Expert::start(Duration::from_millis(100)));
+    let journal = folder.path().join("out.jsonl.journal");
+    let args = ["--model", "m", "--concurrency", "2"];
+    let mut child = annotate(folder.path(), &expert.base_url, &args)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let lines = || {
+        let text = std::fs::read_to_string(&journal).unwrap_or_default();
+        text.matches('\n').count()
+    };
+    let begin = Instant::now();
+    while lines() < 4 {
+        assert!(begin.elapsed() < Duration::from_mins(1), "no answers");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("still our child");
+    child.wait().expect("still our child");
+    let before = lines();
+    let resume = [&args[..], &["--resume"]].concat();
+    let output = annotate(folder.path(), &expert.base_url, &resume).output();
+    let (code, summary) = ended(&output.expect("the binary runs"));
+    assert_eq!((code, &summary["resumed"]), (0, &json!(before)));
+    assert_eq!(summary["answered"], 12 - before);
+    // Two were under way when it was killed: those alone may have been asked twice.
+    let asked = expert.questions().len();
+    assert!(asked <= 12 + 2, "{asked}");
+}

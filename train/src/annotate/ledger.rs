@@ -1,0 +1,204 @@
+//! What an expert costs: spent, promised to requests under way, and whether the budget bears one more. Bookkeeping without a clock.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+/// Tokens of one answer, or of many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of what was asked, images included.
+    pub prompt_tokens: u64,
+    /// Of what was answered.
+    pub completion_tokens: u64,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
+}
+
+/// What a million tokens cost; in which currency is the user's to know.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Prices {
+    /// Of a question.
+    pub input: f64,
+    /// Of an answer.
+    pub output: f64,
+}
+
+impl Prices {
+    /// What these tokens cost.
+    pub fn cost(&self, usage: Usage) -> f64 {
+        (usage.prompt_tokens as f64 * self.input + usage.completion_tokens as f64 * self.output)
+            / 1e6
+    }
+}
+
+/// What is set aside for a request under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use = "what is set aside is given back by `Ledger::release`"]
+pub struct Reservation(f64);
+
+/// Whether a request may be made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    /// It may; this much is set aside for it.
+    Go(Reservation),
+    /// Only once others have ended and cost less than what was set aside for them.
+    Wait,
+    /// Not within this budget.
+    Over,
+}
+
+/// The account of an expert.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    prices: Prices,
+    budget: Option<f64>,
+    spent: Usage,
+    reserved: f64,
+    under_way: usize,
+    /// How many times the guess the tokens of a question were at most; nothing is known before the first answer.
+    factor: Option<f64>,
+}
+
+impl Ledger {
+    /// An account with what earlier runs have `spent`.
+    pub fn new(prices: Prices, budget: Option<f64>, spent: Usage) -> Self {
+        Self {
+            prices,
+            budget,
+            spent,
+            reserved: 0.0,
+            under_way: 0,
+            factor: None,
+        }
+    }
+
+    /// Tokens spent.
+    pub fn spent(&self) -> Usage {
+        self.spent
+    }
+
+    /// What they cost.
+    pub fn cost(&self) -> f64 {
+        self.prices.cost(self.spent)
+    }
+
+    /// Sets aside what a request may cost at most: `guess` has the tokens it is guessed to ask with, and the most it may be answered
+    /// with. How far guesses fall short is learned from answers, so under a budget the first request goes alone.
+    pub fn reserve(&mut self, guess: Usage) -> Verdict {
+        let most = self.prices.cost(self.assumed(guess));
+        if let Some(budget) = self.budget {
+            if self.cost() + most > budget {
+                return Verdict::Over;
+            }
+            let full = self.cost() + self.reserved + most > budget;
+            if self.under_way > 0 && (full || self.factor.is_none()) {
+                return Verdict::Wait;
+            }
+        }
+        self.reserved += most;
+        self.under_way += 1;
+        Verdict::Go(Reservation(most))
+    }
+
+    /// The request has ended.
+    pub fn release(&mut self, Reservation(most): Reservation) {
+        self.under_way -= 1;
+        // Sums of floats leave dust; without requests nothing is set aside.
+        self.reserved = if self.under_way == 0 {
+            0.0
+        } else {
+            self.reserved - most
+        };
+    }
+
+    /// Counts what a request has taken.
+    pub fn pay(&mut self, usage: Usage) {
+        self.spent += usage;
+    }
+
+    /// Learns from what a question took that was guessed to take `guess`.
+    pub fn learn(&mut self, guess: Usage, usage: Usage) {
+        let factor = usage.prompt_tokens as f64 / guess.prompt_tokens.max(1) as f64;
+        self.factor = Some(self.factor.map_or(factor, |known| known.max(factor)));
+    }
+
+    /// What a request takes at most, by all that is known; counted in full where an expert does not say what it took.
+    pub fn assumed(&self, guess: Usage) -> Usage {
+        let factor = self.factor.map_or(1.0, |known| known.max(1.0));
+        Usage {
+            prompt_tokens: (guess.prompt_tokens as f64 * factor).ceil() as u64,
+            ..guess
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRICES: Prices = Prices {
+        input: 1.0,
+        output: 10.0,
+    };
+    const GUESS: Usage = Usage {
+        prompt_tokens: 500_000,
+        completion_tokens: 50_000,
+    }; // costs 1
+
+    fn go(ledger: &mut Ledger) -> Reservation {
+        match ledger.reserve(GUESS) {
+            Verdict::Go(reservation) => reservation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_counts_as_spent() {
+        let mut ledger = Ledger::new(PRICES, Some(3.5), Usage::default());
+        let first = go(&mut ledger);
+        assert_eq!(ledger.reserve(GUESS), Verdict::Wait, "the first goes alone");
+        ledger.release(first);
+        ledger.pay(GUESS);
+        ledger.learn(GUESS, GUESS);
+        let (second, third) = (go(&mut ledger), go(&mut ledger));
+        assert_eq!(ledger.reserve(GUESS), Verdict::Wait);
+        ledger.release(second);
+        ledger.pay(Usage::default()); // it was cheaper than expected
+        let fourth = go(&mut ledger);
+        for reservation in [third, fourth] {
+            ledger.release(reservation);
+            ledger.pay(GUESS);
+        }
+        assert_eq!(ledger.reserve(GUESS), Verdict::Over);
+        assert!((ledger.cost() - 3.0).abs() < 1e-9, "{}", ledger.cost());
+    }
+
+    #[test]
+    fn guesses_grow_with_what_was_seen() {
+        let mut ledger = Ledger::new(PRICES, Some(10.0), Usage::default());
+        let twice = Usage {
+            prompt_tokens: 1_000_000,
+            ..GUESS
+        };
+        ledger.learn(GUESS, twice);
+        assert_eq!(ledger.assumed(GUESS), twice);
+        ledger.learn(GUESS, Usage::default());
+        assert_eq!(ledger.assumed(GUESS), twice, "the most counts");
+    }
+
+    #[test]
+    fn without_a_budget_everything_goes() {
+        let mut ledger = Ledger::new(PRICES, None, GUESS);
+        let all: Vec<_> = (0..9).map(|_| go(&mut ledger)).collect();
+        for reservation in all {
+            ledger.release(reservation);
+        }
+        assert!((ledger.cost() - 1.0).abs() < 1e-9);
+    }
+}
