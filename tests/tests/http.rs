@@ -1,12 +1,14 @@
-//! The service without a socket: what a right question gets, and what the service says about itself.
+//! The service, mostly without a socket: what a right question gets, and what the service says about itself.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use tests::question::{get, multipart, photo, post, question, request, with};
+use tests::socket::{exchange, raw_post, start};
 use tests::stub::{Manner, Stub};
 use tests::{ask, state};
 
@@ -321,4 +323,22 @@ async fn failures_of_the_model_stay_inside() {
             );
         }
     }
+}
+
+/// A balancer that is refused asks the next question over the same connection: opening one while the house is full costs more than
+/// the refusal.
+#[tokio::test]
+async fn a_refusal_keeps_the_connection() {
+    let state = state(Stub::new(Manner::Answer), 1);
+    let taken = state.engine().expect("ready").reserve().expect("a place");
+    let running = start(state, Duration::from_secs(5)).await;
+    let address = running.address;
+    let last = raw_post(&vec![b' '; 200_000]); // more than is read with the head
+    let first = String::from_utf8(last.clone()).expect("spaces");
+    let first = first.replacen("connection: close\r\n", "", 1);
+    let both = [first.into_bytes(), last].concat();
+    let told = tokio::task::spawn_blocking(move || exchange(address, &both));
+    let told = told.await.expect("no panic");
+    assert_eq!(told.matches("HTTP/1.1 429").count(), 2, "{told}");
+    drop(taken);
 }
