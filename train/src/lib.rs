@@ -1,12 +1,15 @@
 //! Training and evaluation: data sets, the procedural corpus, published corpora, supervised fine-tuning, scores. Runs the same forward
 //! pass as the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
+mod ask;
 pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
 pub mod example;
+pub mod hard;
 pub mod import;
+mod journal;
 pub mod log;
 pub mod loss;
 pub mod metrics;

@@ -20,7 +20,8 @@ pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs, TrainCommand,
+    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SplitHardArgs,
+    SynthArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;

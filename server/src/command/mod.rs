@@ -135,6 +135,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::Synth(args)) => data::synth(args, json),
         Command::Data(DataCommand::Import(command)) => import::import(command, json),
         Command::Data(DataCommand::Sample(args)) => data::sample(args, json),
+        Command::Data(DataCommand::SplitHard(args)) => data::split_hard(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Eval(args) => eval::run(args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
