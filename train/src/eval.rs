@@ -1,19 +1,17 @@
 //! How well a model does the task: answers every record, counts, and keeps what a report needs. Trains nothing.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use image::{Rgb, RgbImage};
-use model::{Extractor, Question, Scene, Terms};
+use model::{Extractor, Terms};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use vision::{BoxFormat, PixelBox, region};
+use vision::PixelBox;
 
+use crate::ask::Asker;
 use crate::data::{Record, read_records};
-use crate::example::read_photo;
 use crate::metrics::{Confusion, Reliability, Scores};
 use crate::{Error, progress};
 
@@ -88,10 +86,6 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
     if options.shuffle_text {
         shuffle_texts(&mut records);
     }
-    let terms = Terms {
-        scored: true,
-        ..Terms::default()
-    };
     let begin = Instant::now();
     let bar = progress::bar(records.len(), "records");
     let mut tally = Tally {
@@ -101,41 +95,18 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
         consistent: 0,
         types: 0,
     };
+    let asker = Asker {
+        extractor,
+        images: &options.images,
+        blank_images: options.blank_images,
+        terms: Terms {
+            scored: true,
+            ..Terms::default()
+        },
+    };
     for batch in records.chunks(options.batch_size.max(1)) {
-        let mut photos: HashMap<&str, Scene> = HashMap::new();
-        for record in batch {
-            if !photos.contains_key(record.img_id.as_str()) {
-                photos.insert(
-                    &record.img_id,
-                    Scene::new(photo(&options.images, record, options.blank_images)?),
-                );
-            }
-        }
-        let entities: Vec<String> = batch.iter().map(|record| record.h.name.join(" ")).collect();
-        let mut questions = Vec::with_capacity(batch.len());
-        for (record, entity) in batch.iter().zip(&entities) {
-            let scene = &photos[record.img_id.as_str()];
-            let bbox = region(
-                record.t.pos,
-                BoxFormat::Cxcywh,
-                scene.pixels.width(),
-                scene.pixels.height(),
-            );
-            let fault = |error: vision::BoxError| Error::Record {
-                image: record.img_id.clone(),
-                reason: error.to_string(),
-            };
-            questions.push(Question {
-                scene,
-                region: bbox.map_err(fault)?.pixels,
-                text: &record.text,
-                entity,
-                terms: &terms,
-            });
-        }
-        let answers = extractor.extract(&questions);
-        for ((record, question), answer) in batch.iter().zip(&questions).zip(answers) {
-            tally.count(record, question.region, answer)?;
+        for (record, asked) in batch.iter().zip(asker.ask(batch)?) {
+            tally.count(record, asked.region, asked.answer)?;
         }
         bar.inc(batch.len() as u64);
     }
@@ -239,16 +210,6 @@ fn types_agree(ontology: &proto::Ontology, trace: &proto::Trace) -> bool {
         Some(_) => known(&trace.object_type) && known(&trace.entity_type),
         None => false,
     }
-}
-
-/// The photo of `record`, or a grey one of its size.
-fn photo(images: &Path, record: &Record, blank: bool) -> Result<RgbImage, Error> {
-    let photo = read_photo(images, record)?;
-    Ok(if blank {
-        RgbImage::from_pixel(photo.width(), photo.height(), Rgb([127; 3]))
-    } else {
-        photo
-    })
 }
 
 /// Gives every record the text of another, in a fixed shuffle without fixed points.

@@ -8,7 +8,7 @@ use model::extract::question_ids;
 use model::guide::response_ids;
 use model::text::Positions;
 use proto::{Ontology, Template};
-use vision::{BoxFormat, Limits, Patches, crop, decode, region};
+use vision::{BoxFormat, Limits, Patches, PixelBox, crop, decode, region};
 
 use crate::Error;
 use crate::config::Emphasis;
@@ -116,21 +116,15 @@ impl Examples<'_> {
             reason,
         };
         let photo = read_photo(self.images, record)?;
-        let bbox = region(
-            record.t.pos,
-            BoxFormat::Cxcywh,
-            photo.width(),
-            photo.height(),
-        );
-        let bbox = bbox.map_err(|error| fault(error.to_string()))?;
+        let bbox = object(record, &photo)?;
         let processor = &self.checkpoint.processor;
         let cut = |image| {
             processor
                 .patches(image)
                 .map_err(|error| fault(error.to_string()))
         };
-        let patches = vec![cut(&photo)?, cut(&crop(&photo, &bbox.pixels))?];
-        let entity = record.h.name.join(" ");
+        let patches = vec![cut(&photo)?, cut(&crop(&photo, &bbox))?];
+        let entity = record.entity();
         let question = question_ids(
             self.checkpoint,
             template,
@@ -175,4 +169,18 @@ pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Err
         reason: error.to_string(),
     };
     Ok(photo.map_err(fault)?.pixels)
+}
+
+/// The object of `record` in pixels of its `photo`.
+///
+/// # Errors
+/// A box outside the photo.
+pub(crate) fn object(record: &Record, photo: &image::RgbImage) -> Result<PixelBox, Error> {
+    let (width, height) = photo.dimensions();
+    let region = region(record.bbox(), BoxFormat::Cxcywh, width, height);
+    let fault = |error: vision::BoxError| Error::Record {
+        image: record.img_id.clone(),
+        reason: error.to_string(),
+    };
+    Ok(region.map_err(fault)?.pixels)
 }

@@ -2,13 +2,16 @@
 //! Runs the same forward pass as the service; opens no socket.
 
 pub mod annotate;
+mod ask;
 pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
 pub mod example;
 pub mod grpo;
+pub mod hard;
 pub mod import;
+mod journal;
 pub mod log;
 pub mod loss;
 pub mod metrics;

@@ -18,6 +18,8 @@ pub enum DataCommand {
     Sample(SampleArgs),
     /// Have an expert model write the traces of facts, over `/v1/chat/completions`.
     Annotate(Box<AnnotateArgs>),
+    /// Part facts into those that a model gets right and those that it gets wrong.
+    SplitHard(SplitHardArgs),
 }
 
 /// `more-r1 data synth`.
@@ -75,6 +77,23 @@ pub struct RecordArgs {
     /// Facts answered together; more are faster and take more memory.
     #[arg(long, env = "MORE_R1_BATCH_SIZE", default_value_t = 8, value_name = "N", value_parser = at_least_one)]
     pub batch_size: usize,
+}
+
+/// `more-r1 data split-hard`.
+#[derive(Debug, Clone, Args)]
+pub struct SplitHardArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The facts.
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// The folder to write; must not be there.
+    #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with a run that was interrupted: answers that are there are kept.
+    #[arg(long, env = "MORE_R1_RESUME")]
+    pub resume: bool,
 }
 
 /// `more-r1 calibrate`.

@@ -22,7 +22,8 @@ pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SynthArgs, TrainArgs, TrainCommand,
+    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SplitHardArgs, SynthArgs, TrainArgs,
+    TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;

@@ -1,10 +1,13 @@
-//! `more-r1 data`: corpora drawn, and shares of them. Those of others are read in `import.rs`.
+//! `more-r1 data`: corpora drawn, and parts of them. Those of others are read in `import.rs`.
 
+use proto::NONE;
+use train::hard::{Counts, HardOptions, HardReport, Sorting};
 use train::share::{self, ShareOptions, ShareReport, Strata};
 use train::synth::{Summary, SynthOptions, generate};
 
-use crate::args::{SampleArgs, StrataName, SynthArgs};
+use crate::args::{SampleArgs, SplitHardArgs, StrataName, SynthArgs};
 use crate::command::{Failure, print};
+use crate::settings::ModelSettings;
 
 pub fn synth(args: SynthArgs, json: bool) -> Result<(), Failure> {
     let options = SynthOptions {
@@ -32,6 +35,41 @@ pub fn sample(args: SampleArgs, json: bool) -> Result<(), Failure> {
     };
     let report = share::run(&options)?;
     print(json, &report, drawn)
+}
+
+pub fn split_hard(args: SplitHardArgs, json: bool) -> Result<(), Failure> {
+    let settings = ModelSettings::resolve(&args.model)?;
+    let asked = args.records.options()?;
+    let sorting = Sorting::new(HardOptions {
+        data: asked.data,
+        images: asked.images,
+        limit: asked.limit,
+        batch_size: asked.batch_size,
+        out: args.out,
+        resume: args.resume,
+    })?;
+    let report = sorting.run(&settings.open()?)?;
+    print(json, &report, sorted)
+}
+
+fn sorted(report: &HardReport) -> String {
+    let mut lines = vec![
+        format!("records     {}", report.records),
+        format!("unparsable  {}", report.unparsable),
+        format!("kept        {}", report.kept),
+        format!("a second    {:.2}", report.samples_per_second),
+        format!("\n{:<28}{:>9}{:>9}", "relation", "easy", "hard"),
+    ];
+    let mut row = |name: &str, counts: Counts| {
+        lines.push(format!("{name:<28}{:>9}{:>9}", counts.easy, counts.hard));
+    };
+    row("all", report.all);
+    row(NONE, report.none);
+    row("all but none", report.other);
+    for (name, counts) in report.relations.iter().filter(|(name, _)| *name != NONE) {
+        row(name, *counts);
+    }
+    lines.join("\n")
 }
 
 fn drawn(report: &ShareReport) -> String {

@@ -140,6 +140,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::Import(command)) => import::import(command, json),
         Command::Data(DataCommand::Sample(args)) => data::sample(args, json),
         Command::Data(DataCommand::Annotate(args)) => annotate::run(&args, json),
+        Command::Data(DataCommand::SplitHard(args)) => data::split_hard(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),

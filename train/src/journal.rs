@@ -1,0 +1,210 @@
+//! What long asking has got so far, on disk: a head that says who answers what, then one line a record, in the records' order. It outlives
+//! the run, and another run goes on behind its last whole line. Asks nobody and judges nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Everything that decides the answers. A journal under another head is not gone on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// Digest of the weights.
+    pub model: String,
+    /// The number format they compute in.
+    pub dtype: String,
+    /// The order of the prompt.
+    pub template: String,
+    /// Digest of the relations.
+    pub ontology: String,
+    /// Digest of the file of records.
+    pub data: String,
+    /// Records to answer, from its front.
+    pub records: usize,
+}
+
+impl Head {
+    /// What of it is another than in `found`.
+    fn difference(&self, found: &Self) -> Option<&'static str> {
+        let pairs = [
+            ("model", self.model != found.model),
+            ("number format", self.dtype != found.dtype),
+            ("order of the prompt", self.template != found.template),
+            ("ontology", self.ontology != found.ontology),
+            ("file of records", self.data != found.data),
+            ("number of records", self.records != found.records),
+        ];
+        let pair = pairs.into_iter().find(|(_, differs)| *differs);
+        pair.map(|(name, _)| name)
+    }
+}
+
+/// What the model said of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// Of the records, from 0.
+    pub row: usize,
+    /// The label, if the answer could be read.
+    pub said: Option<String>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// An open journal.
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or begins it, and tells what it holds. A line cut short by an interruption is dropped.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written, one that is no journal, one with another head.
+    pub fn open(path: &Path, head: &Head) -> Result<(Self, Vec<Line>), Error> {
+        let fault = |reason: String| Error::Config {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(Error::io(path))?;
+        let text = std::fs::read(path).map_err(Error::io(path))?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+        };
+        let mut whole = text
+            .split_inclusive(|&byte| byte == b'\n')
+            .take_while(|line| line.ends_with(b"\n"));
+        let Some(first) = whole.next() else {
+            journal.cut(0)?;
+            journal.write(std::slice::from_ref(head))?;
+            return Ok((journal, vec![]));
+        };
+        let found: Head = serde_json::from_slice(first)
+            .map_err(|error| fault(format!("is no journal of answers: {error}")))?;
+        if let Some(name) = head.difference(&found) {
+            let reason = format!(
+                "was begun with another {name}: give the one it was begun with, or remove the folder"
+            );
+            return Err(fault(reason));
+        }
+        let mut length = first.len();
+        let mut lines: Vec<Line> = vec![];
+        for text in whole {
+            match serde_json::from_slice::<Line>(text) {
+                Ok(line) if line.row == lines.len() && line.row < head.records => lines.push(line),
+                _ => break,
+            }
+            length += text.len();
+        }
+        journal.cut(length)?;
+        Ok((journal, lines))
+    }
+
+    /// Drops what stands behind `length` bytes.
+    fn cut(&mut self, length: usize) -> Result<(), Error> {
+        let cut = self.file.set_len(length as u64);
+        let cut = cut.and_then(|()| self.file.seek(SeekFrom::End(0)));
+        cut.map(|_| ()).map_err(Error::io(&self.path))
+    }
+
+    /// Adds lines in one piece: they are in the file when it returns.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write<T: Serialize>(&mut self, lines: &[T]) -> Result<(), Error> {
+        let mut text = vec![];
+        for line in lines {
+            serde_json::to_writer(&mut text, line).expect("a line is plain data");
+            text.push(b'\n');
+        }
+        self.file.write_all(&text).map_err(Error::io(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn head() -> Head {
+        Head {
+            model: "a".to_owned(),
+            dtype: "f32".to_owned(),
+            template: "prefix".to_owned(),
+            ontology: "b".to_owned(),
+            data: "c".to_owned(),
+            records: 3,
+        }
+    }
+
+    fn line(row: usize) -> Line {
+        Line {
+            row,
+            said: (row != 1).then(|| "none".to_owned()),
+            fault: (row == 1).then(|| "too long".to_owned()),
+        }
+    }
+
+    #[test]
+    fn goes_on_behind_the_last_whole_line() {
+        let folder = TempDir::new().expect("a folder for the test");
+        let path = folder.path().join("journal");
+        let (mut journal, lines) = Journal::open(&path, &head()).expect("a new file");
+        assert_eq!(lines, []);
+        journal.write(&[line(0), line(1)]).expect("writable");
+        let whole = std::fs::read(&path).expect("written");
+        journal.write(&[line(2)]).expect("writable");
+        let all = std::fs::read(&path).expect("written");
+        // Wherever it is cut, the whole lines before are kept, and the rest brings back the same file.
+        for length in 0..=all.len() {
+            std::fs::write(&path, &all[..length]).expect("writable");
+            let (mut journal, lines) = Journal::open(&path, &head()).expect("torn, not foreign");
+            assert!(lines.iter().eq(&[line(0), line(1), line(2)][..lines.len()]));
+            assert!(length < whole.len() || lines.len() >= 2, "{length}");
+            let rest: Vec<Line> = (lines.len()..3).map(line).collect();
+            journal.write(&rest).expect("writable");
+            assert_eq!(std::fs::read(&path).expect("written"), all, "{length}");
+        }
+        // What is behind a line that is none is not to be trusted.
+        let mut broken = whole.clone();
+        broken.extend(b"\0\0\0\n{\"row\":2,\"said\":\"none\"}\n");
+        std::fs::write(&path, broken).expect("writable");
+        let (_, lines) = Journal::open(&path, &head()).expect("torn, not foreign");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(std::fs::read(&path).expect("written"), whole);
+    }
+
+    #[test]
+    fn another_head_is_named() {
+        type Change = fn(&mut Head);
+        let folder = TempDir::new().expect("a folder for the test");
+        let path = folder.path().join("journal");
+        Journal::open(&path, &head()).expect("a new file");
+        let changes: [(&str, Change); 6] = [
+            ("model", |head| head.model.push('x')),
+            ("number format", |head| head.dtype.push('x')),
+            ("order of the prompt", |head| head.template.push('x')),
+            ("ontology", |head| head.ontology.push('x')),
+            ("file of records", |head| head.data.push('x')),
+            ("number of records", |head| head.records += 1),
+        ];
+        for (name, change) in changes {
+            let mut other = head();
+            change(&mut other);
+            let error = Journal::open(&path, &other).err().expect("another head");
+            let text = format!("another {name}:");
+            assert!(error.to_string().contains(&text), "{error}");
+        }
+        std::fs::write(&path, "{\"row\":0}\n").expect("writable");
+        let error = Journal::open(&path, &head()).err().expect("no head");
+        assert!(error.to_string().contains("no journal"), "{error}");
+    }
+}
