@@ -1,7 +1,8 @@
-//! Training and evaluation: data sets, the procedural corpus, experts' traces, supervised fine-tuning, scores. Runs the same forward pass as
-//! the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
+//! Training and evaluation: data sets, the procedural corpus, experts' traces, supervised fine-tuning, scores. Runs the same
+//! forward pass as the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
 pub mod annotate;
+pub mod compare;
 pub mod config;
 pub mod data;
 mod error;

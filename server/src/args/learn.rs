@@ -38,7 +38,7 @@ pub struct SynthArgs {
 /// `more-r1 train …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TrainCommand {
-    /// Stage 1: learn the six steps from gold traces.
+    /// Stage 1: learn the six steps from gold traces, or labels alone.
     Sft(SftArgs),
 }
 
@@ -53,15 +53,15 @@ pub struct SftArgs {
     pub device: DeviceName,
 }
 
-/// Facts to answer.
+/// Facts to answer. `eval --compare` needs none, so whether they are there is checked by who reads them.
 #[derive(Debug, Clone, Args)]
 pub struct RecordArgs {
     /// Facts in MORE's format, one a line; to calibrate by, such that the model was not trained on.
     #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
     /// The folder of their images.
     #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: PathBuf,
+    pub images: Option<PathBuf>,
     /// Only so many facts, from the front.
     #[arg(long, env = "MORE_R1_LIMIT", value_name = "N")]
     pub limit: Option<usize>,
@@ -96,7 +96,30 @@ pub struct EvalArgs {
     /// Exchange the texts among the facts: what do the images give away?
     #[arg(long, env = "MORE_R1_SHUFFLE_TEXT")]
     pub shuffle_text: bool,
+    /// The model answers with the label alone, as one trained with `target = "label"` does.
+    #[arg(long, env = "MORE_R1_LABEL_ONLY")]
+    pub label_only: bool,
     /// Also write a report that a browser shows.
     #[arg(long, env = "MORE_R1_REPORT", value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Or reports of earlier evaluations.
+    #[command(flatten)]
+    pub reports: CompareArgs,
+}
+
+/// `more-r1 eval --compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// Instead of scoring, print the table of reports that `eval --json` printed; without a name a row has that of its file.
+    #[arg(
+        long,
+        env = "MORE_R1_COMPARE",
+        value_name = "[NAME=]FILE",
+        num_args = 1..,
+        conflicts_with_all = ["data", "images", "label_only", "report"]
+    )]
+    pub compare: Vec<String>,
+    /// The table of `--compare` in Markdown; `--json` counts more.
+    #[arg(long, env = "MORE_R1_MARKDOWN", requires = "compare")]
+    pub markdown: bool,
 }

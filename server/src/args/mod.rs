@@ -18,7 +18,8 @@ mod serve;
 
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs, TrainCommand,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs,
+    TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;

@@ -2,6 +2,7 @@
 
 mod annotate;
 mod calibrate;
+mod compare;
 mod corpus;
 mod data;
 mod eval;
