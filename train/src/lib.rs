@@ -1,4 +1,4 @@
-//! Training and evaluation: data sets, the procedural corpus, experts' traces, supervised fine-tuning, scores. Runs the same
+//! Training and evaluation: data sets, the procedural corpus, experts' traces, supervised fine-tuning, what it takes, scores. Runs the same
 //! forward pass as the service; opens no socket. Stage 2 (GRPO) will stand beside `sft.rs`.
 
 pub mod annotate;
@@ -13,6 +13,7 @@ pub mod loss;
 pub mod metrics;
 pub mod optim;
 pub mod order;
+pub mod plan;
 pub mod progress;
 pub mod sample;
 pub mod scratch;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AnnotateArgs, DeviceName, ModelArgs, at_least_one};
+use super::{AnnotateArgs, DeviceName, ModelArgs, above_zero, at_least_one};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -51,6 +51,71 @@ pub struct SftArgs {
     /// What computes; cuda needs a build with the feature of that name.
     #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
     pub device: DeviceName,
+    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
+    #[arg(long, env = "MORE_R1_DRY_RUN")]
+    pub dry_run: bool,
+    /// What a plan is made for.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// What `--dry-run` cannot know.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// With `--dry-run`: so many trillion operations a second the device sustains; gives the time.
+    #[arg(
+        long,
+        env = "MORE_R1_TFLOPS",
+        value_name = "X",
+        requires = "dry_run",
+        value_parser = above_zero
+    )]
+    pub tflops: Option<f64>,
+    /// With `--dry-run`: records learned from; without it they are counted in the configuration's file.
+    #[arg(
+        long,
+        env = "MORE_R1_RECORDS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub records: Option<usize>,
+    /// With `--dry-run`: tokens of every photo.
+    #[arg(
+        long,
+        env = "MORE_R1_PHOTO_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub photo_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of every crop.
+    #[arg(
+        long,
+        env = "MORE_R1_CROP_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub crop_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of a prompt's words.
+    #[arg(
+        long,
+        env = "MORE_R1_PROMPT_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub prompt_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of a response; what is not given adds up to the paper's longest example, 2,096 tokens.
+    #[arg(
+        long,
+        env = "MORE_R1_RESPONSE_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub response_tokens: Option<usize>,
 }
 
 /// Facts to answer. `eval --compare` needs none, so whether they are there is checked by who reads them.

@@ -18,7 +18,7 @@ mod serve;
 
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use learn::{
-    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SynthArgs,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, SftArgs, SynthArgs,
     TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
@@ -262,6 +262,13 @@ fn word(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("has to be one word without #".to_owned())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) && number > 0.0 => Ok(number),
+        _ => Err("has to be a number above 0".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -10,6 +10,7 @@ mod extract;
 mod generate;
 mod health;
 mod key;
+mod plan;
 mod preprocess;
 mod report;
 mod train;
