@@ -1,5 +1,5 @@
-//! The product's one question: how does this object relate to this entity? Crop, prompt, six steps, typed trace. Takes decoded
-//! pixels; knows no HTTP.
+//! The product's one question: how does this object relate to this entity? Crop, prompt, six steps (or the label alone, the baseline),
+//! typed trace. Takes decoded pixels; knows no HTTP.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device};
 use image::RgbImage;
 
 use ::vision::{Grid, PixelBox, Processor, crop};
-use proto::{Enforce, Ontology, Part, Template, Trace};
+use proto::{Enforce, Form, Ontology, Part, Template, Trace, Wording};
 
 use crate::calibration::Calibration;
 use crate::checkpoint::{Checkpoint, Prompt};
@@ -33,6 +33,8 @@ pub struct Options {
     pub dtype: DType,
     /// The order of the prompt.
     pub template: Template,
+    /// What answers consist of; it has to be what the model was trained on.
+    pub form: Form,
     /// Longer prompts are refused.
     pub max_prompt_tokens: usize,
     /// Longer answers are cut.
@@ -47,6 +49,7 @@ impl Default for Options {
             device: Device::flex(),
             dtype: DType::F32,
             template: Template::default(),
+            form: Form::default(),
             max_prompt_tokens: 4096,
             max_new_tokens: 1024, // the paper's completion limit
             engine: Settings::default(),
@@ -146,7 +149,7 @@ pub struct Terms {
 /// What the model answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The six steps, typed.
+    /// The six steps, typed; none of a label alone.
     pub trace: Trace,
     /// The same as generated.
     pub raw: String,
@@ -244,6 +247,7 @@ impl Extractor {
             &checkpoint.tokenizer,
             Arc::clone(&lexicon),
             Arc::new(ontology),
+            options.form,
         );
         let info = Info {
             id: id.to_owned(),
@@ -294,7 +298,13 @@ impl Extractor {
 
     fn compile(&self, ontology: Arc<Ontology>) -> Arc<Script> {
         let lexicon = Arc::clone(&self.lexicon);
-        Arc::new(Script::new(&self.checkpoint.tokenizer, lexicon, ontology))
+        let script = Script::new(
+            &self.checkpoint.tokenizer,
+            lexicon,
+            ontology,
+            self.options.form,
+        );
+        Arc::new(script)
     }
 
     /// How it turns pictures into patches.
@@ -368,7 +378,10 @@ impl Extractor {
         };
         let ids = question_ids(
             &self.checkpoint,
-            self.options.template,
+            Wording {
+                template: self.options.template,
+                form: script.form(),
+            },
             script.ontology(),
             question.text,
             question.entity,
@@ -421,7 +434,8 @@ impl Extractor {
                 .checkpoint
                 .tokenizer
                 .decode(&completion.token_ids, false);
-            Ok((proto::parse(prepared.script.ontology(), &raw)?, raw))
+            let script = &prepared.script;
+            Ok((script.form().parse(script.ontology(), &raw)?, raw))
         };
         let (completion, samples) = completions
             .split_first()
@@ -463,7 +477,7 @@ impl Extractor {
 /// Control tokens in `text`, `entity` or the descriptions of `ontology` are refused.
 pub fn question_ids(
     checkpoint: &Checkpoint,
-    template: Template,
+    wording: impl Into<Wording>,
     ontology: &Ontology,
     text: &str,
     entity: &str,
@@ -474,7 +488,7 @@ pub fn question_ids(
         let tokenizer = &checkpoint.tokenizer;
         tokenizer.refuse_reserved(&kind.description, "ontology")?;
     }
-    let parts = proto::prompt(template, ontology, text, entity)
+    let parts = proto::prompt(wording, ontology, text, entity)
         .into_iter()
         .map(|part| match part {
             Part::Text(text) => ContentPart::Text { text },

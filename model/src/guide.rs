@@ -1,9 +1,9 @@
-//! The six-step grammar over token ids: forced headings, free text that cannot break them, a label out of a trie. The words of
-//! the grammar are `proto`'s; this file only knows how they fall into tokens.
+//! The six-step grammar over token ids: forced headings, free text that cannot break them, a label out of a trie; or the label alone.
+//! The words of the grammar are `proto`'s; this file only knows how they fall into tokens.
 
 use std::sync::Arc;
 
-use proto::{CLOSE_ANSWER, Enforce, Ontology, ParseError, Segment, grammar, pieces, stated_types};
+use proto::{CLOSE_ANSWER, Enforce, Form, Ontology, ParseError, Segment, pieces, stated_types};
 
 use crate::engine::Choices;
 use crate::generate::{Guide, Next};
@@ -50,6 +50,7 @@ pub struct Script {
     lexicon: Arc<Lexicon>,
     ontology: Arc<Ontology>,
     hash: String,
+    form: Form,
     segments: Vec<Tokens>,
     choices: Arc<Choices>,
 }
@@ -64,13 +65,19 @@ enum Tokens {
 }
 
 impl Script {
-    /// The grammar of `ontology` in the tokens of `tokenizer`.
-    pub fn new(tokenizer: &Tokenizer, lexicon: Arc<Lexicon>, ontology: Arc<Ontology>) -> Self {
+    /// The grammar of answers in `form` over the labels of `ontology`, in the tokens of `tokenizer`.
+    pub fn new(
+        tokenizer: &Tokenizer,
+        lexicon: Arc<Lexicon>,
+        ontology: Arc<Ontology>,
+        form: Form,
+    ) -> Self {
         let encode = |text: &str| tokenizer.encode(text);
         let names = ontology.labels.iter().map(|label| encode(&label.name));
         let labels = told_apart(&names.collect::<Vec<_>>(), encode(CLOSE_ANSWER)[0]);
         let choices = Arc::new(Choices::new(&labels));
-        let segments = grammar()
+        let segments = form
+            .segments()
             .into_iter()
             .map(|segment| match segment {
                 Segment::Forced(text) => Tokens::Forced(encode(&text)),
@@ -82,9 +89,15 @@ impl Script {
             lexicon,
             hash: ontology.hash(),
             ontology,
+            form,
             segments,
             choices,
         }
+    }
+
+    /// What its answers consist of.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// The relations it ends in.
@@ -147,7 +160,17 @@ pub fn response_ids(
         .collect())
 }
 
-/// Leads one answer through a [`Script`].
+/// The same of the answer that is `label` alone.
+pub fn label_ids(tokenizer: &Tokenizer, label: &str) -> Vec<u32> {
+    let piece = |segment: &Segment| match segment {
+        Segment::Forced(text) => tokenizer.encode(text),
+        Segment::Label => tokenizer.encode(label),
+        Segment::Free => unreachable!("a label alone has no free text"),
+    };
+    Form::Label.segments().iter().flat_map(piece).collect()
+}
+
+/// Leads one answer through a [`Script`]: the six steps, or none where it asks for the label alone.
 #[derive(Clone, Debug)]
 pub struct SixSteps {
     script: Arc<Script>,
@@ -178,7 +201,7 @@ impl SixSteps {
                 Tokens::Free => free += 1,
             }
         }
-        let room = max_new_tokens.saturating_sub(fixed) / free;
+        let room = max_new_tokens.saturating_sub(fixed) / free.max(1);
         let possible = vec![true; script.ontology.labels.len()];
         Self {
             script,

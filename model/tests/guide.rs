@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use model::checkpoint::Checkpoint;
 use model::generate::{Guide, Next};
-use model::guide::{Lexicon, Script, SixSteps};
+use model::guide::{Lexicon, Script, SixSteps, label_ids};
 use model::{Extractor, Files, Options, Question, Scene, Terms};
-use proto::{Enforce, Ontology, Segment};
+use proto::{Enforce, Form, Ontology, Segment};
 
 fn mini() -> Files {
     Files::Dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../mini"))
@@ -18,12 +18,12 @@ fn open() -> Checkpoint {
     Checkpoint::open(&mini(), options.dtype, &options.device).expect("the shipped checkpoint")
 }
 
-fn script(checkpoint: &Checkpoint, ontology: &Ontology) -> Arc<Script> {
+fn script(checkpoint: &Checkpoint, ontology: &Ontology, form: Form) -> Arc<Script> {
     let vocab = checkpoint.config.text.vocab_size;
     let eos = &checkpoint.generation.eos_token_id;
     let lexicon = Arc::new(Lexicon::new(&checkpoint.tokenizer, vocab, eos));
     let ontology = Arc::new(ontology.clone());
-    Arc::new(Script::new(&checkpoint.tokenizer, lexicon, ontology))
+    Arc::new(Script::new(&checkpoint.tokenizer, lexicon, ontology, form))
 }
 
 /// A guide that stands before the label, after six steps of which the fourth says `types`.
@@ -33,7 +33,7 @@ fn before_label(
     enforce: Enforce,
     types: &str,
 ) -> SixSteps {
-    let mut guide = SixSteps::new(script(checkpoint, ontology), enforce, 1024);
+    let mut guide = SixSteps::new(script(checkpoint, ontology, Form::Trace), enforce, 1024);
     guide.opening();
     let encode = |text: &str| checkpoint.tokenizer.encode(text);
     let headings: Vec<String> = proto::grammar()
@@ -125,6 +125,36 @@ fn a_label_may_begin_with_another() {
         let text = checkpoint.tokenizer.decode(&said, false);
         assert_eq!(text, format!("{wanted}</answer>"));
     }
+}
+
+/// The baseline's answers: the tags are forced, any label may stand between them, and training shows the same tokens.
+#[test]
+fn a_label_alone_is_forced_into_its_tags() {
+    let (checkpoint, ontology) = (open(), Ontology::more());
+    let script = script(&checkpoint, ontology, Form::Label);
+    for label in &ontology.labels {
+        // Without six steps nothing is stated that `strict` could exclude a label by.
+        let mut guide = SixSteps::new(Arc::clone(&script), Enforce::Strict, 64);
+        let mut said = guide.opening();
+        assert!(guide.chooses(), "the label comes first");
+        for id in checkpoint.tokenizer.encode(&label.name) {
+            assert!(guide.allows(id), "{}", label.name);
+            said.push(id);
+            if let Next::Finished(rest) = guide.accept(id) {
+                said.extend(rest);
+            }
+        }
+        let text = checkpoint.tokenizer.decode(&said, false);
+        assert_eq!(text, format!("<answer>{}</answer>", label.name));
+        assert_eq!(said, label_ids(&checkpoint.tokenizer, &label.name));
+    }
+    let guide = {
+        let mut guide = SixSteps::new(script, Enforce::Report, 64);
+        guide.opening();
+        guide
+    };
+    let heading = checkpoint.tokenizer.encode("<think>");
+    assert!(!guide.allows(heading[0]), "nobody thinks here");
 }
 
 /// The shipped model on the example photo: scores do not change the answer, sum to one, and favour it; relations of one's own are kept

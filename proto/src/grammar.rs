@@ -110,7 +110,11 @@ pub fn grammar() -> Vec<Segment> {
 /// # Panics
 /// Never: forced text follows every free text of the grammar.
 pub fn pieces(response: &str) -> Result<Vec<String>, ParseError> {
-    let segments = grammar();
+    cut(&grammar(), response)
+}
+
+/// Cuts an answer into strings aligned one to one with `segments`.
+pub(crate) fn cut(segments: &[Segment], response: &str) -> Result<Vec<String>, ParseError> {
     let mut pieces = Vec::with_capacity(segments.len());
     let mut at = 0;
     let mut step = 0;

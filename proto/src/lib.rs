@@ -7,6 +7,7 @@
 mod candidates;
 pub mod chat;
 mod expert;
+mod form;
 mod grammar;
 mod ontology;
 mod openapi;
@@ -21,6 +22,7 @@ mod types;
 mod words;
 
 pub use expert::expert_prompt;
+pub use form::{Form, Wording};
 pub use grammar::{
     CLOSE_ANSWER, ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render,
 };

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Ontology;
+use crate::{Form, Ontology, Wording};
 
 /// The order of the parts of a prompt. Both say the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -34,10 +34,16 @@ pub enum Part {
 #[error("unknown template {0:?}, expected \"paper\" or \"prefix\"")]
 pub struct TemplateError(pub String);
 
-/// The content of the user's message. `text` and `entity` are inserted raw.
-pub fn prompt(template: Template, ontology: &Ontology, text: &str, entity: &str) -> Vec<Part> {
-    let lists = lists(ontology);
-    match template {
+/// The content of the user's message; a [`Template`] alone asks for a trace. `text` and `entity` are inserted raw.
+pub fn prompt(
+    wording: impl Into<Wording>,
+    ontology: &Ontology,
+    text: &str,
+    entity: &str,
+) -> Vec<Part> {
+    let wording: Wording = wording.into();
+    let lists = lists(ontology, wording.form);
+    match wording.template {
         Template::Paper => vec![
             Part::Image,
             Part::Image,
@@ -61,8 +67,8 @@ pub fn prompt(template: Template, ontology: &Ontology, text: &str, entity: &str)
     }
 }
 
-/// The half of the question that depends on the ontology only.
-fn lists(ontology: &Ontology) -> String {
+/// The half of the question that is the same for every record; who answers with the label alone is not told to think.
+fn lists(ontology: &Ontology, form: Form) -> String {
     let labels: Vec<&str> = ontology
         .labels
         .iter()
@@ -73,9 +79,12 @@ fn lists(ontology: &Ontology) -> String {
         .iter()
         .map(|kind| format!("{} ({})", kind.name, kind.description))
         .collect();
+    let ending = match form {
+        Form::Trace => "Think inside <think></think>, answer inside <answer></answer>.",
+        Form::Label => "Answer inside <answer></answer>.",
+    };
     format!(
-        "Possible relation types: {}. Possible entity types: {}. Think inside <think></think>, answer inside \
-         <answer></answer>.",
+        "Possible relation types: {}. Possible entity types: {}. {ending}",
         labels.join(", "),
         types.join(", ")
     )

@@ -1,6 +1,6 @@
 //! The ontology and the prompts made from it.
 
-use proto::{NONE, Ontology, OntologyError, Part, Template, prompt};
+use proto::{Form, NONE, Ontology, OntologyError, Part, Template, Wording, prompt};
 
 /// One ontology that differs from a correct one in `from` -> `to`.
 fn spoilt(from: &str, to: &str) -> OntologyError {
@@ -233,6 +233,28 @@ fn the_templates_order_their_parts_as_named() {
         assert!(
             words <= 75,
             "every word is a token: {words} words in {whole}"
+        );
+    }
+}
+
+#[test]
+fn who_answers_with_the_label_alone_is_not_told_to_think() {
+    let asked = |wording: Wording| {
+        let parts = prompt(wording, Ontology::more(), "T1", "E1").into_iter();
+        let words = parts.filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Image => None,
+        });
+        words.collect::<Vec<_>>().join("\n")
+    };
+    for template in [Template::Paper, Template::Prefix] {
+        let form = Form::Label;
+        let (trace, label) = (asked(template.into()), asked(Wording { template, form }));
+        let thought = "Think inside <think></think>, answer inside <answer></answer>.";
+        assert!(trace.contains(thought), "{trace}");
+        assert_eq!(
+            label,
+            trace.replace(thought, "Answer inside <answer></answer>.")
         );
     }
 }

@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use burn::tensor::{DType, Device};
 use model::engine::{self, Settings};
 use model::{Extractor, Files, Options};
-use proto::Ontology;
+use proto::{Form, Ontology};
 use vision::Limits;
 
 use crate::app::{Access, RequestLimits, Setup, Sources};
@@ -142,6 +142,7 @@ impl ModelSettings {
                 DtypeName::Bf16 => DType::BF16,
             },
             template: args.template,
+            form: Form::Trace,
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
             engine: Settings {

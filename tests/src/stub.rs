@@ -12,7 +12,7 @@ use model::template::Message;
 use model::text::Positions;
 use model::tokenizer::Tokenizer;
 use model::{Answer, Chat, Completion, Error, Files, FinishReason, Info, Question, Sampling};
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template};
 use server::engine::{Extract, Session, Task, Written};
 use vision::{Processor, crop};
 
@@ -90,7 +90,7 @@ impl Stub {
 
 fn compile(tokenizer: &Tokenizer, ontology: Arc<Ontology>) -> Arc<Script> {
     let lexicon = Arc::new(Lexicon::new(tokenizer, 0, &[])); // nothing is generated
-    Arc::new(Script::new(tokenizer, lexicon, ontology))
+    Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
 }
 
 fn no_prompt() -> Prompt {

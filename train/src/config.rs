@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub struct TrainingConfig {
     /// Parameters whose key starts so keep their values (the paper: `["visual"]`).
     #[serde(default)]
     pub freeze: Vec<String>,
+    /// What is learned: the record's trace, or its label alone (the paper's baseline; records then need no trace).
+    #[serde(default)]
+    pub target: Form,
     /// Orders of the prompt, drawn at random for every record.
     pub templates: Vec<Template>,
     /// Whether records of one photo come together: what their prompts share, the photo with it, is then computed once.
@@ -179,6 +182,10 @@ impl SftConfig {
                     .shorten
                     .is_none_or(|it| (0.0..=1.0).contains(&it.share)),
                 "training.shorten.share must be from 0 to 1",
+            )?
+            .hold(
+                training.shorten.is_none() || training.target == Form::Trace,
+                "training.shorten cuts traces, and training.target is \"label\"",
             )?
             .hold(
                 training.learning_rate > 0.0,

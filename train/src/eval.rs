@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use model::guide::Script;
 use model::{Extractor, Terms};
+use proto::Form;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -42,10 +44,9 @@ pub struct EvalReport {
     pub scores: Scores,
     /// The share of answers that follow the grammar exactly.
     pub valid_traces: f64,
-    /// The share whose label is among the candidates and of the types the trace itself states.
-    pub consistent_traces: f64,
-    /// The share whose stated types (step 4) are those of the label; of `none`, those the trace could state.
-    pub types_agree: f64,
+    /// What the traces themselves state; absent where answers are labels alone.
+    #[serde(flatten)]
+    pub statements: Option<Statements>,
     /// Mean length of an answer in characters.
     pub mean_characters: f64,
     /// The share longer than 1,024 characters (the paper's length reward).
@@ -59,6 +60,16 @@ pub struct EvalReport {
     /// Every answer, for the report.
     #[serde(skip)]
     pub answers: Vec<Answered>,
+}
+
+/// How well labels agree with the steps before them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Statements {
+    /// The share of answers whose label is among the candidates and of the types the trace itself states.
+    #[serde(rename = "consistent_traces")]
+    pub consistent: f64,
+    /// The share whose stated types (step 4) are those of the label; of `none`, those the trace could state.
+    pub types_agree: f64,
 }
 
 /// One record and what the model made of it.
@@ -111,7 +122,7 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
         bar.inc(batch.len() as u64);
     }
     bar.finish();
-    Ok(tally.report(&extractor.ontology(), begin.elapsed().as_secs_f64()))
+    Ok(tally.report(&extractor.script(), begin.elapsed().as_secs_f64()))
 }
 
 struct Tally {
@@ -132,7 +143,8 @@ impl Tally {
         let (said, raw, probabilities) = match answer {
             Ok(answer) => {
                 let ontology = answer.script.ontology();
-                self.valid += usize::from(proto::is_valid(ontology, &answer.raw));
+                let form = answer.script.form();
+                self.valid += usize::from(form.is_valid(ontology, &answer.raw));
                 self.consistent += usize::from(answer.trace.consistent(ontology));
                 self.types += usize::from(types_agree(ontology, &answer.trace));
                 let probabilities = answer.scores.unwrap_or_default();
@@ -157,7 +169,8 @@ impl Tally {
         Ok(())
     }
 
-    fn report(self, ontology: &proto::Ontology, seconds: f64) -> EvalReport {
+    fn report(self, script: &Script, seconds: f64) -> EvalReport {
+        let ontology = script.ontology();
         let records = self.answers.len();
         let share = |count: usize| {
             if records == 0 {
@@ -185,8 +198,10 @@ impl Tally {
             records,
             scores: self.confusion.scores(),
             valid_traces: share(self.valid),
-            consistent_traces: share(self.consistent),
-            types_agree: share(self.types),
+            statements: (script.form() == Form::Trace).then(|| Statements {
+                consistent: share(self.consistent),
+                types_agree: share(self.types),
+            }),
             mean_characters: share(lengths.iter().sum()),
             long_traces: share(lengths.iter().filter(|&&length| length > 1024).count()),
             reliability,

@@ -5,9 +5,9 @@ use std::path::Path;
 use model::Span;
 use model::checkpoint::{Checkpoint, Prompt};
 use model::extract::question_ids;
-use model::guide::response_ids;
+use model::guide::{label_ids, response_ids};
 use model::text::Positions;
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template, Wording};
 use vision::{BoxFormat, Limits, Patches, PixelBox, crop, decode, region};
 
 use crate::Error;
@@ -73,6 +73,8 @@ pub struct Examples<'a> {
     pub ontology: &'a Ontology,
     /// Where the images lie.
     pub images: &'a Path,
+    /// What is learned.
+    pub target: Form,
     /// Which tokens count more.
     pub emphasis: Option<&'a Emphasis>,
 }
@@ -81,7 +83,7 @@ impl Examples<'_> {
     /// The example of `record`, asked in the order of `template`; with `steps` its trace ends at the heading behind that step.
     ///
     /// # Errors
-    /// As [`Examples::question`], and a record without a trace or with one that breaks the grammar.
+    /// As [`Examples::question`], and a record without what is learned: a trace that keeps to the grammar, or a label of the ontology.
     pub fn make(
         &self,
         record: &Record,
@@ -93,12 +95,7 @@ impl Examples<'_> {
             reason,
         };
         let question = self.question(record, template)?;
-        let trace = record
-            .trace
-            .as_deref()
-            .ok_or_else(|| fault("has no trace to learn from".into()))?;
-        let mut answer = response_ids(&self.checkpoint.tokenizer, trace, steps)
-            .map_err(|error| fault(error.to_string()))?;
+        let mut answer = self.response(record, steps).map_err(fault)?;
         if steps.is_none() {
             answer.push(self.checkpoint.generation.eos_token_id[0]);
         }
@@ -127,7 +124,10 @@ impl Examples<'_> {
         let entity = record.entity();
         let question = question_ids(
             self.checkpoint,
-            template,
+            Wording {
+                template,
+                form: self.target,
+            },
             self.ontology,
             &record.text,
             &entity,
@@ -136,6 +136,24 @@ impl Examples<'_> {
             .checkpoint
             .prompt(&question, &Checkpoint::grids(&patches))?;
         Ok(Asked { prompt, patches })
+    }
+
+    /// What is learned of `record`, without the end token.
+    fn response(&self, record: &Record, steps: Option<usize>) -> Result<Vec<u32>, String> {
+        let tokenizer = &self.checkpoint.tokenizer;
+        match self.target {
+            Form::Trace => {
+                let trace = record.trace.as_deref();
+                let trace = trace.ok_or("has no trace to learn from")?;
+                response_ids(tokenizer, trace, steps).map_err(|error| error.to_string())
+            }
+            Form::Label => {
+                let label = self.ontology.find(&record.relation);
+                let label = label
+                    .ok_or_else(|| format!("the ontology has no relation {:?}", record.relation))?;
+                Ok(label_ids(tokenizer, &label.name))
+            }
+        }
     }
 
     /// How much each of the response's `ids` counts.

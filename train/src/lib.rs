@@ -1,8 +1,9 @@
-//! Training and evaluation: data sets, the procedural corpus, published corpora, experts' traces, supervised fine-tuning, GRPO, scores.
-//! Runs the same forward pass as the service; opens no socket.
+//! Training and evaluation: data sets, the procedural corpus, published corpora, experts' traces, supervised fine-tuning and what it takes,
+//! GRPO, scores. Runs the same forward pass as the service; opens no socket.
 
 pub mod annotate;
 mod ask;
+pub mod compare;
 pub mod config;
 pub mod data;
 mod error;
@@ -17,6 +18,7 @@ pub mod loss;
 pub mod metrics;
 pub mod optim;
 pub mod order;
+pub mod plan;
 pub mod progress;
 pub mod sample;
 pub mod scratch;

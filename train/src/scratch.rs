@@ -88,7 +88,8 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let tokenizer = learn_tokenizer(scratch.vocab_size, texts);
     let id = |token: &str| tokenizer.token_to_id(token).expect("added below");
-    let config = config(scratch, &tokenizer);
+    let words = tokenizer.get_vocab_size(true);
+    let config = config(scratch, words, id);
     let config = Config::from_json(&config.to_json())?; // refuses sizes that do not fit
     let store = |name: &str, value: &Value| {
         let text = serde_json::to_string_pretty(value).expect("JSON values always print");
@@ -153,12 +154,13 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
     )?)
 }
 
-fn config(scratch: &Scratch, tokenizer: &Tokenizer) -> Config {
-    let id = |token: &str| {
-        tokenizer
-            .token_to_id(token)
-            .expect("added when it was learned")
-    };
+/// The configuration of a tokenizer that has learned as many entries as it may; its ids are no tokenizer's.
+pub(crate) fn largest(scratch: &Scratch) -> Config {
+    config(scratch, scratch.vocab_size + SPECIAL.len(), |_| 0)
+}
+
+/// The configuration for a tokenizer of `words` entries.
+fn config(scratch: &Scratch, words: usize, id: impl Fn(&str) -> u32) -> Config {
     let vision = &scratch.vision;
     Config {
         text: TextConfig {
@@ -167,7 +169,7 @@ fn config(scratch: &Scratch, tokenizer: &Tokenizer) -> Config {
             num_hidden_layers: scratch.num_hidden_layers,
             num_attention_heads: scratch.num_attention_heads,
             num_key_value_heads: scratch.num_key_value_heads,
-            vocab_size: tokenizer.get_vocab_size(true).next_multiple_of(64),
+            vocab_size: words.next_multiple_of(64),
             rms_norm_eps: 1e-6,
             rope_theta: scratch.rope_theta,
             mrope_section: scratch.mrope_section,

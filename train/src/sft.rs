@@ -1,4 +1,4 @@
-//! Stage 1: supervised fine-tuning on gold traces. Reads top to bottom; evaluates nothing but its own loss.
+//! Stage 1: supervised fine-tuning on gold traces, or on labels alone. Reads top to bottom; evaluates nothing but its own loss.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -79,6 +79,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             checkpoint: &checkpoint,
             ontology: &ontology,
             images: &config.data.images,
+            target: training.target,
             emphasis: training.emphasis.as_ref(),
         };
         let (grads, sums) = gradients(

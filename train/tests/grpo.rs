@@ -182,6 +182,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             group_by_photo: true,
             emphasis: None,
             shorten: None,
+            target: proto::Form::Trace,
             seed: 5,
             save_steps: 100,
             save_total_limit: 1,

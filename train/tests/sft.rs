@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template};
 use tempfile::TempDir;
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::data::{Record, read_records};
@@ -74,6 +74,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             max_grad_norm: 1.0,
             adamw: AdamWConfig::default(),
             freeze: vec![],
+            target: Form::Trace,
             templates: vec![Template::Prefix, Template::Paper],
             group_by_photo: true,
             emphasis: None,
@@ -164,6 +165,7 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
         checkpoint: &checkpoint,
         ontology: Ontology::more(),
         images: &data.join("images"),
+        target: Form::Trace,
         emphasis: None,
     };
     let records = read_records(&config.data.train).expect("just written");
@@ -270,4 +272,57 @@ fn an_untrained_model_already_follows_the_grammar() {
         "the grammar is forced: {:?}",
         report.answers
     );
+}
+
+/// The paper's baseline: labels without reasons, from records that need no traces.
+#[test]
+fn a_model_learns_to_answer_with_the_label_alone() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    let records = read_records(&config.data.train).expect("just written");
+    let lines = records.into_iter().map(|record| {
+        let bare = Record {
+            trace: None,
+            ..record
+        };
+        serde_json::to_string(&bare).expect("plain data")
+    });
+    config.data.train = data.join("bare.jsonl");
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    std::fs::write(&config.data.train, lines).expect("writable");
+    config.training.target = Form::Label;
+    let summary = sft::run(&config, &Device::flex()).expect("no trace is asked for");
+    let losses: Vec<f64> = metrics(&config).iter().map(|m| m.loss).collect();
+    assert!(losses[5] < losses[0] - 0.2, "it learns: {losses:?}");
+
+    let options = Options {
+        form: Form::Label,
+        ..Options::default()
+    };
+    let files = Files::Dir(summary.checkpoint);
+    let extractor = Extractor::open("toy", &files, Ontology::more().clone(), options);
+    let report = eval::run(
+        &extractor.expect("opens"),
+        &EvalOptions {
+            data: data.join("test.jsonl"),
+            images: data.join("images"),
+            limit: None,
+            blank_images: false,
+            shuffle_text: false,
+            batch_size: 2,
+        },
+    )
+    .expect("every record is answered");
+    assert!(report.records > 0, "there are records to test by");
+    for answer in &report.answers {
+        let said = answer.said.as_deref().expect("the form is forced");
+        assert_eq!(answer.raw, format!("<answer>{said}</answer>"));
+        assert_eq!(answer.probabilities.len(), Ontology::more().labels.len());
+    }
+    assert!((report.valid_traces - 1.0).abs() < 1e-9);
+    let json = serde_json::to_value(&report).expect("plain data");
+    assert!(json["micro_f1"].is_number() && json["accuracy"].is_number());
+    assert_eq!(report.statements, None, "there are no steps to agree with");
+    assert!(json.get("consistent_traces").is_none() && json.get("types_agree").is_none());
 }

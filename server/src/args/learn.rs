@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AnnotateArgs, DeviceName, ImportCommand, ModelArgs, SampleArgs, at_least_one};
+use super::{
+    AnnotateArgs, DeviceName, ImportCommand, ModelArgs, SampleArgs, above_zero, at_least_one,
+};
 
 /// `more-r1 data …`.
 #[derive(Debug, Clone, Subcommand)]
@@ -45,13 +47,13 @@ pub struct SynthArgs {
 /// `more-r1 train …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TrainCommand {
-    /// Stage 1: learn the six steps from gold traces.
-    Sft(TrainArgs),
+    /// Stage 1: learn the six steps from gold traces, or labels alone.
+    Sft(SftArgs),
     /// Stage 2: reinforce answers that the rewards prefer (GRPO).
     Grpo(TrainArgs),
 }
 
-/// `more-r1 train sft` and `more-r1 train grpo`.
+/// A run of either stage.
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// What to train on what, as TOML; `configs/` has examples.
@@ -62,15 +64,88 @@ pub struct TrainArgs {
     pub device: DeviceName,
 }
 
-/// Facts to answer.
+/// `more-r1 train sft`.
+#[derive(Debug, Clone, Args)]
+pub struct SftArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: TrainArgs,
+    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
+    #[arg(long, env = "MORE_R1_DRY_RUN")]
+    pub dry_run: bool,
+    /// What a plan is made for.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// What `--dry-run` cannot know.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// With `--dry-run`: so many trillion operations a second the device sustains; gives the time.
+    #[arg(
+        long,
+        env = "MORE_R1_TFLOPS",
+        value_name = "X",
+        requires = "dry_run",
+        value_parser = above_zero
+    )]
+    pub tflops: Option<f64>,
+    /// With `--dry-run`: records learned from; without it they are counted in the configuration's file.
+    #[arg(
+        long,
+        env = "MORE_R1_RECORDS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub records: Option<usize>,
+    /// With `--dry-run`: tokens of every photo.
+    #[arg(
+        long,
+        env = "MORE_R1_PHOTO_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub photo_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of every crop.
+    #[arg(
+        long,
+        env = "MORE_R1_CROP_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub crop_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of a prompt's words.
+    #[arg(
+        long,
+        env = "MORE_R1_PROMPT_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub prompt_tokens: Option<usize>,
+    /// With `--dry-run`: tokens of a response; what is not given adds up to the paper's longest example, 2,096 tokens.
+    #[arg(
+        long,
+        env = "MORE_R1_RESPONSE_TOKENS",
+        value_name = "N",
+        requires = "dry_run",
+        value_parser = at_least_one
+    )]
+    pub response_tokens: Option<usize>,
+}
+
+/// Facts to answer. `eval --compare` needs none, so whether they are there is checked by who reads them.
 #[derive(Debug, Clone, Args)]
 pub struct RecordArgs {
     /// Facts in MORE's format, one a line; to calibrate by, such that the model was not trained on.
     #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
     /// The folder of their images.
     #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: PathBuf,
+    pub images: Option<PathBuf>,
     /// Only so many facts, from the front.
     #[arg(long, env = "MORE_R1_LIMIT", value_name = "N")]
     pub limit: Option<usize>,
@@ -122,7 +197,30 @@ pub struct EvalArgs {
     /// Exchange the texts among the facts: what do the images give away?
     #[arg(long, env = "MORE_R1_SHUFFLE_TEXT")]
     pub shuffle_text: bool,
+    /// The model answers with the label alone, as one trained with `target = "label"` does.
+    #[arg(long, env = "MORE_R1_LABEL_ONLY")]
+    pub label_only: bool,
     /// Also write a report that a browser shows.
     #[arg(long, env = "MORE_R1_REPORT", value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Or reports of earlier evaluations.
+    #[command(flatten)]
+    pub reports: CompareArgs,
+}
+
+/// `more-r1 eval --compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// Instead of scoring, print the table of reports that `eval --json` printed; without a name a row has that of its file.
+    #[arg(
+        long,
+        env = "MORE_R1_COMPARE",
+        value_name = "[NAME=]FILE",
+        num_args = 1..,
+        conflicts_with_all = ["data", "images", "label_only", "report"]
+    )]
+    pub compare: Vec<String>,
+    /// The table of `--compare` in Markdown; `--json` counts more.
+    #[arg(long, env = "MORE_R1_MARKDOWN", requires = "compare")]
+    pub markdown: bool,
 }

@@ -22,8 +22,8 @@ pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SplitHardArgs, SynthArgs, TrainArgs,
-    TrainCommand,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, SftArgs,
+    SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;
@@ -266,6 +266,13 @@ fn word(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("has to be one word without #".to_owned())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) && number > 0.0 => Ok(number),
+        _ => Err("has to be a number above 0".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -1,16 +1,22 @@
-//! `more-r1 eval`: how well a model does the task.
+//! `more-r1 eval`: how well a model does the task, or how the reports about several compare.
 
 use std::fs;
 
+use proto::Form;
 use train::eval::{EvalOptions, EvalReport, run as evaluate};
 
 use crate::args::{EvalArgs, RecordArgs};
-use crate::command::report;
-use crate::command::{Failure, print, read_file};
-use crate::settings::ModelSettings;
+use crate::command::{Failure, compare, print, read_file, report};
+use crate::settings::{ModelSettings, UsageError};
 
 pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
-    let settings = ModelSettings::resolve(&args.model)?;
+    if !args.reports.compare.is_empty() {
+        return compare::run(&args.reports, json);
+    }
+    let mut settings = ModelSettings::resolve(&args.model)?;
+    if args.label_only {
+        settings.options.form = Form::Label;
+    }
     let options = EvalOptions {
         blank_images: args.blank_images,
         shuffle_text: args.shuffle_text,
@@ -30,18 +36,21 @@ impl RecordArgs {
     /// These records as they are.
     ///
     /// # Errors
-    /// When they or their images are not there.
+    /// When they or their images are not named, or not there.
     pub(super) fn options(&self) -> Result<EvalOptions, Failure> {
-        read_file("--data", &self.data)?;
-        if !self.images.is_dir() {
+        let missing = |flag: &str| UsageError(format!("{flag} is missing"));
+        let data = self.data.as_ref().ok_or_else(|| missing("--data"))?;
+        let images = self.images.as_ref().ok_or_else(|| missing("--images"))?;
+        read_file("--data", data)?;
+        if !images.is_dir() {
             return Err(Failure::Usage(format!(
                 "--images {}: no such folder",
-                self.images.display()
+                images.display()
             )));
         }
         Ok(EvalOptions {
-            data: self.data.clone(),
-            images: self.images.clone(),
+            data: data.clone(),
+            images: images.clone(),
             limit: self.limit,
             blank_images: false,
             shuffle_text: false,
@@ -60,8 +69,12 @@ fn words(report: &EvalReport) -> String {
         format!("micro F1    {:.4}", scores.micro_f1),
         format!("macro F1    {:.4}", scores.macro_f1),
         format!("valid       {:.4}", report.valid_traces),
-        format!("consistent  {:.4}", report.consistent_traces),
-        format!("types agree {:.4}", report.types_agree),
+    ];
+    if let Some(statements) = &report.statements {
+        lines.push(format!("consistent  {:.4}", statements.consistent));
+        lines.push(format!("types agree {:.4}", statements.types_agree));
+    }
+    lines.extend([
         format!("ECE         {:.4}", report.reliability.ece()),
         format!("Brier       {:.4}", report.reliability.brier()),
         format!("a second    {:.2}", report.samples_per_second),
@@ -69,7 +82,7 @@ fn words(report: &EvalReport) -> String {
             "\n{:<28} {:>6} {:>6} {:>6} {:>6}",
             "relation", "P", "R", "F1", "n"
         ),
-    ];
+    ]);
     let relations = scores
         .per_relation
         .iter()

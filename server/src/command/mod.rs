@@ -2,6 +2,7 @@
 
 mod annotate;
 mod calibrate;
+mod compare;
 mod corpus;
 mod data;
 mod eval;
@@ -10,6 +11,7 @@ mod generate;
 mod health;
 mod import;
 mod key;
+mod plan;
 mod preprocess;
 mod report;
 mod train;

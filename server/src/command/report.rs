@@ -19,28 +19,10 @@ td:first-child,th:first-child{text-align:left}article{display:flex;gap:1em;borde
 /// The page.
 pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
     let scores = &report.scores;
-    let totals = [
-        ("records", format!("{}", report.records)),
-        ("accuracy", format!("{:.4}", scores.accuracy)),
-        ("precision", format!("{:.4}", scores.precision)),
-        ("recall", format!("{:.4}", scores.recall)),
-        ("micro F1", format!("{:.4}", scores.micro_f1)),
-        ("macro F1", format!("{:.4}", scores.macro_f1)),
-        ("valid traces", format!("{:.4}", report.valid_traces)),
-        (
-            "consistent traces",
-            format!("{:.4}", report.consistent_traces),
-        ),
-        ("types agree", format!("{:.4}", report.types_agree)),
-        (
-            "calibration error",
-            format!("{:.4}", report.reliability.ece()),
-        ),
-        ("Brier score", format!("{:.4}", report.reliability.brier())),
-    ];
-    let totals = totals
-        .map(|(name, value)| format!("<tr><td>{name}<td>{value}"))
-        .concat();
+    let rates = totals(report)
+        .into_iter()
+        .map(|(name, value)| format!("<tr><td>{name}<td>{value:.4}"));
+    let totals: String = rates.collect();
     let relations = scores
         .per_relation
         .iter()
@@ -73,10 +55,11 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
         .collect();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>{id}: evaluation</title><style>{STYLE}</style>\
-         <h1>{id}</h1><p><small>{hash} · {dtype} · {template}</small><table>{totals}</table>\
+         <h1>{id}</h1><p><small>{hash} · {dtype} · {template}</small><table><tr><td>records<td>{records}{totals}</table>\
          <h2>Relations</h2><table><tr><th>relation<th>P<th>R<th>F1<th>n{relations}</table>\
          <h2>Taken for each other</h2><table><tr><th>gold<th>said<th>n{confusion}</table>\
          <h2>Answers</h2>{answers}</html>\n",
+        records = report.records,
         relations = relations.concat(),
         confusion = confusion.concat(),
         id = escape(&model.id),
@@ -84,6 +67,26 @@ pub fn page(model: &Info, images: &Path, report: &EvalReport) -> String {
         dtype = escape(&model.dtype),
         template = model.template,
     )
+}
+
+/// The figures over all answers; those about steps are missing where there are none.
+fn totals(report: &EvalReport) -> Vec<(&'static str, f64)> {
+    let scores = &report.scores;
+    let mut totals = vec![
+        ("accuracy", scores.accuracy),
+        ("precision", scores.precision),
+        ("recall", scores.recall),
+        ("micro F1", scores.micro_f1),
+        ("macro F1", scores.macro_f1),
+        ("valid traces", report.valid_traces),
+    ];
+    if let Some(statements) = &report.statements {
+        totals.push(("consistent traces", statements.consistent));
+        totals.push(("types agree", statements.types_agree));
+    }
+    totals.push(("calibration error", report.reliability.ece()));
+    totals.push(("Brier score", report.reliability.brier()));
+    totals
 }
 
 fn right(answer: &Answered) -> bool {

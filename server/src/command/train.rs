@@ -1,18 +1,22 @@
-//! `more-r1 train`: the stages of training.
+//! `more-r1 train`: the stages of training, or what they would take.
 
 use train::config::SftConfig;
 use train::grpo::config::GrpoConfig;
 use train::grpo::reward::Rewards;
 use train::{grpo, sft};
 
-use crate::args::TrainArgs;
-use crate::command::{Failure, print, read_file};
+use crate::args::{SftArgs, TrainArgs};
+use crate::command::{Failure, plan, print, read_file};
 use crate::settings::device;
 
-pub fn sft(args: &TrainArgs, json: bool) -> Result<(), Failure> {
-    read_file("--config", &args.config)?;
-    let config = SftConfig::read(&args.config)?;
-    let summary = sft::run(&config, &device(args.device)?)?;
+pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
+    let run = &args.run;
+    read_file("--config", &run.config)?;
+    let config = SftConfig::read(&run.config)?;
+    if args.dry_run {
+        return plan::run(&config, &args.plan, json);
+    }
+    let summary = sft::run(&config, &device(run.device)?)?;
     print(json, &summary, |summary| {
         format!(
             "{}: {} steps over {} records, loss {:.4}, {:.0} s",

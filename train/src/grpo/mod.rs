@@ -24,7 +24,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use model::guide::{Lexicon, Script};
 use model::{Checkpoint, Files};
-use proto::Ontology;
+use proto::{Form, Ontology};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -251,7 +251,8 @@ impl<'a> Run<'a> {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
             let end = &checkpoint.generation.eos_token_id;
             let lexicon = Arc::new(Lexicon::new(tokenizer, config.text.vocab_size, end));
-            Arc::new(Script::new(tokenizer, lexicon, Arc::new(ontology.clone())))
+            let ontology = Arc::new(ontology.clone());
+            Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
         let reference = (grpo.beta > 0.0).then(|| open(device)).transpose()?;
         let weights = grpo.reward_weights.clone();
@@ -310,6 +311,7 @@ impl<'a> Run<'a> {
             ontology: &self.ontology,
             images: &self.config.data.images,
             emphasis: None,
+            target: Form::Trace,
         };
         let records = questions.iter().map(|&it| self.records[it].clone());
         let records: Vec<Record> = records.collect();

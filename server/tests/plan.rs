@@ -1,0 +1,99 @@
+//! `more-r1 train sft --dry-run`: the plan as it is printed, of a network that is nothing but its `config.json`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A recipe over a tiny network: two layers, two blocks.
+fn write(folder: &Path) {
+    let sizes = json!({
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "vocab_size": 400, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+        "max_position_embeddings": 4096, "tie_word_embeddings": false,
+        "image_token_id": 3, "video_token_id": 4, "vision_start_token_id": 5,
+        "vision_config": {
+            "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "in_chans": 3,
+            "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
+            "fullatt_block_indexes": [1], "out_hidden_size": 32
+        }
+    });
+    fs::write(folder.join("config.json"), sizes.to_string()).expect("writable");
+    let recipe = r#"
+run_dir = "run"
+[model]
+from = "."
+[data]
+train = "gone.jsonl"
+images = "gone"
+[training]
+num_train_epochs = 2.0
+train_batch_size = 4
+gradient_accumulation_steps = 2
+learning_rate = 1e-3
+warmup_ratio = 0.0
+max_grad_norm = 1.0
+freeze = ["visual"]
+templates = ["paper"]
+seed = 1
+save_steps = 1
+"#;
+    fs::write(folder.join("run.toml"), recipe).expect("writable");
+}
+
+fn train(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_more-r1"))
+        .current_dir(folder)
+        .args(["train", "sft", "--config", "run.toml"])
+        .args(args)
+        .output()
+        .expect("the binary runs")
+}
+
+#[test]
+fn a_plan_needs_no_weights_and_leaves_nothing() {
+    let folder = TempDir::new().expect("a folder");
+    write(folder.path());
+    let args = ["--dry-run", "--records", "100", "--tflops", "0.1"];
+    let output = train(folder.path(), &args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    for line in [
+        "embedding              12800           12800", // 400 × 32
+        "head                   12800           12800",
+        "25 steps of 8 records, of 100 records in all; passes of 4 by 1 workers at once, on one device",
+        "16768 tokens a step, if each record has 1024 of the photo, 256 of the crop, 416 of the prompt, 400 of the response",
+    ] {
+        assert!(printed.lines().any(|it| it == line), "{line}: {printed}");
+    }
+    assert!(printed.trim_end().ends_with("hours"), "{printed}");
+    assert!(!folder.path().join("run").exists(), "nothing is trained");
+}
+
+#[test]
+fn a_plan_says_what_it_is_missing() {
+    let folder = TempDir::new().expect("a folder");
+    write(folder.path());
+    for (args, part) in [
+        (&["--dry-run"][..], "--records"),
+        (&["--tflops", "1"], "--dry-run"),
+        (
+            &["--dry-run", "--records", "9", "--tflops", "0"],
+            "--tflops",
+        ),
+    ] {
+        let output = train(folder.path(), args);
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
+        assert!(line.contains(part), "{args:?}: {line}");
+    }
+    fs::remove_file(folder.path().join("config.json")).expect("written above");
+    let output = train(folder.path(), &["--dry-run", "--records", "9"]);
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{line}");
+    assert!(line.contains("config.json"), "{line}");
+}

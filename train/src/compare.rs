@@ -1,0 +1,190 @@
+//! Reports of evaluations side by side, in the columns of the paper's tables. Evaluates nothing: it reads what evaluations printed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// One row before its report is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What the row is called.
+    pub name: String,
+    /// The report: what `more-r1 eval --json` printed.
+    pub file: PathBuf,
+}
+
+impl Source {
+    /// Reads `NAME=FILE`, or `FILE`, whose stem is then the name.
+    pub fn from_text(text: &str) -> Self {
+        if let Some((name, file)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            return Self {
+                name: name.to_owned(),
+                file: file.into(),
+            };
+        }
+        let stem = Path::new(text).file_stem().map(|it| it.to_string_lossy());
+        Self {
+            name: stem.map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned),
+            file: text.into(),
+        }
+    }
+}
+
+/// The part of a report that is compared.
+#[derive(Debug, Deserialize)]
+struct Scored {
+    records: usize,
+    accuracy: f64,
+    precision: f64,
+    recall: f64,
+    micro_f1: f64,
+    per_relation: BTreeMap<String, Support>,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+struct Support {
+    support: usize,
+}
+
+/// One evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// What it is called.
+    pub name: String,
+    /// Records answered.
+    pub records: usize,
+    /// Accuracy, precision, recall, F1: shares of 1.
+    #[serde(flatten)]
+    pub scores: BTreeMap<Column, f64>,
+    /// The columns in which no other row has more.
+    pub best: Vec<Column>,
+}
+
+/// The columns of the paper's tables, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Column {
+    /// Right answers among all.
+    Accuracy,
+    /// Micro precision without `none`.
+    Precision,
+    /// Micro recall without `none`.
+    Recall,
+    /// Their harmonic mean.
+    F1,
+}
+
+impl Column {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Accuracy, Self::Precision, Self::Recall, Self::F1];
+
+    /// The head of the column in the paper.
+    pub fn head(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Acc",
+            Self::Precision => "P",
+            Self::Recall => "R",
+            Self::F1 => "F1",
+        }
+    }
+}
+
+/// The table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The evaluations, in the order they were named in.
+    pub rows: Vec<Row>,
+    /// Why rows should not be compared, if so.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the reports of `sources`.
+///
+/// # Errors
+/// A file that cannot be read or is no report.
+pub fn compare(sources: &[Source]) -> Result<Comparison, Error> {
+    let reports = sources.iter().map(|source| read(&source.file));
+    let reports: Vec<Scored> = reports.collect::<Result<_, _>>()?;
+    let mut rows: Vec<Row> = sources.iter().zip(&reports).map(row).collect();
+    for column in Column::ALL {
+        let most = rows.iter().map(|row| shown(row.scores[&column])).max();
+        for row in &mut rows {
+            if Some(shown(row.scores[&column])) == most {
+                row.best.push(column);
+            }
+        }
+    }
+    Ok(Comparison {
+        warnings: warnings(sources, &reports),
+        rows,
+    })
+}
+
+/// As printed: hundredths of a percent. Rows that look equal are equally good.
+fn shown(score: f64) -> u64 {
+    (score * 1e4).round() as u64
+}
+
+fn read(file: &Path) -> Result<Scored, Error> {
+    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+    serde_json::from_str(&text).map_err(|error| Error::Config {
+        path: file.to_owned(),
+        reason: format!("not a report of `more-r1 eval --json`: {error}"),
+    })
+}
+
+fn row((source, report): (&Source, &Scored)) -> Row {
+    let scores = [
+        report.accuracy,
+        report.precision,
+        report.recall,
+        report.micro_f1,
+    ];
+    Row {
+        name: source.name.clone(),
+        records: report.records,
+        scores: Column::ALL.into_iter().zip(scores).collect(),
+        best: vec![],
+    }
+}
+
+/// Where a report is about other records than the first.
+fn warnings(sources: &[Source], reports: &[Scored]) -> Vec<String> {
+    let mut warnings = vec![];
+    let pairs = sources.iter().zip(reports);
+    let Some((first, measure)) = pairs.clone().next() else {
+        return warnings;
+    };
+    for (source, report) in pairs.skip(1) {
+        let (one, other) = (&first.name, &source.name);
+        if report.records != measure.records {
+            warnings.push(format!(
+                "{other} is about {} records, {one} about {}",
+                report.records, measure.records
+            ));
+        } else if report.per_relation != measure.per_relation {
+            warnings.push(format!(
+                "{other} and {one} are about as many records, but other ones: relations differ in number"
+            ));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_named_or_has_its_files_stem() {
+        let source = Source::from_text("MORE-R1, stage 1=runs/a.json");
+        assert_eq!(
+            (source.name.as_str(), source.file.to_str()),
+            ("MORE-R1, stage 1", Some("runs/a.json"))
+        );
+        assert_eq!(Source::from_text("runs/b.eval.json").name, "b.eval");
+    }
+}

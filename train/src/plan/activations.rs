@@ -1,0 +1,97 @@
+//! How many numbers a pass keeps for its backward pass. Follows the network's forward pass and what burn-autodiff 0.22.1 stores of each
+//! operation: products store both factors, divisions both sides, `exp`, `sqrt` and GELU what went in; sums, reshapes and slices
+//! store nothing. Knows no allocator: `train/tests/peak.rs` says how far that is from memory.
+
+use model::Config;
+
+use super::{Census, Room, Shape};
+
+/// Tensors of the largest size that are made and dropped around those that stay.
+const PASSING: u64 = 3;
+
+/// Numbers that a pass over `records` records holds at its peak. What records of a pass share is counted for each of them, so this is
+/// too much rather than too little.
+pub(super) fn of_pass(network: &Config, census: &Census, shape: Shape, records: u64) -> u64 {
+    let mut kept = head(network, shape);
+    if census.reached(Room::Vision) {
+        kept += vision(network, shape);
+    }
+    if census.reached(Room::Merger) {
+        kept += merger(network, shape);
+    }
+    if census.reached(Room::Decoder) {
+        kept += decoder(network, shape);
+    }
+    records * kept + PASSING * largest(network, census, shape, records)
+}
+
+/// The largest tensor. Rows of all records go through products together; pictures and sequences attend one after another.
+fn largest(network: &Config, census: &Census, shape: Shape, records: u64) -> u64 {
+    let (n, response) = (shape.rows() as u64, shape.response as u64);
+    let [photo, crop] = patches(network, shape);
+    let (text, vision) = (&network.text, &network.vision);
+    let mut sizes = vec![
+        records * n * text.intermediate_size as u64,
+        records * response * text.vocab_size as u64,
+        text.num_attention_heads as u64 * n * n,
+    ];
+    if census.reached(Room::Vision) {
+        sizes.push(records * (photo + crop) * vision.intermediate_size as u64);
+        sizes.push(vision.num_heads as u64 * photo.max(crop).pow(2));
+    }
+    sizes.into_iter().max().unwrap_or(0)
+}
+
+/// What goes into the head, and the scores that `log_softmax` has shifted.
+fn head(network: &Config, shape: Shape) -> u64 {
+    let text = &network.text;
+    (shape.response * (text.hidden_size + text.vocab_size)) as u64
+}
+
+/// A row of a block leaves `10d + 5f`, as in the decoder but with keys and values of full width; attention leaves `3h` for every pair
+/// of patches. The patch projection keeps the pixels.
+fn vision(network: &Config, shape: Shape) -> u64 {
+    let config = &network.vision;
+    let (d, f) = (config.hidden_size as u64, config.intermediate_size as u64);
+    let p: u64 = patches(network, shape).iter().sum();
+    let rows = config.depth as u64 * p * (10 * d + 5 * f);
+    rows + p * config.patch_values() as u64 + 3 * config.num_heads as u64 * attended(network, shape)
+}
+
+/// `5d` of each patch: the norm's three, the activation's input and output.
+fn merger(network: &Config, shape: Shape) -> u64 {
+    let [photo, crop] = patches(network, shape);
+    (photo + crop) * 5 * network.vision.hidden_size as u64
+}
+
+/// A row of a layer leaves `8d + 2k + 5f`: two norms of three tensors (what comes in, divided, weighted), queries, the attended values,
+/// keys and values, and gate, its sigmoid, their product, the other branch and the product of both. Attention leaves `3h` for every
+/// pair of rows, seen or masked: scores, their exponentials, weights.
+fn decoder(network: &Config, shape: Shape) -> u64 {
+    let config = &network.text;
+    let (d, f) = (config.hidden_size as u64, config.intermediate_size as u64);
+    let (heads, layers) = (
+        config.num_attention_heads as u64,
+        config.num_hidden_layers as u64,
+    );
+    let keys = (config.num_key_value_heads * config.head_dim()) as u64;
+    let n = shape.rows() as u64;
+    let layer = n * (8 * d + 2 * keys + 5 * f) + 3 * heads * n * n;
+    layers * layer + 3 * n * d // the final norm
+}
+
+/// Patches of the photo and of the crop.
+pub(super) fn patches(network: &Config, shape: Shape) -> [u64; 2] {
+    let unit = (network.vision.spatial_merge_size as u64).pow(2);
+    [shape.photo, shape.crop].map(|tokens| tokens as u64 * unit)
+}
+
+/// Pairs of patches that attend to each other, over all blocks; windows are counted whole.
+pub(super) fn attended(network: &Config, shape: Shape) -> u64 {
+    let config = &network.vision;
+    let window = (config.window_size / config.patch_size).pow(2) as u64;
+    let full = config.fullatt_block_indexes.len() as u64;
+    let windowed = config.depth as u64 - full;
+    let pairs = |p: u64| full * p * p + windowed * p * window.min(p);
+    patches(network, shape).map(pairs).iter().sum()
+}

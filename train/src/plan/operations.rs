@@ -1,0 +1,41 @@
+//! How many floating-point operations a record takes, forward and backward. Counts products of matrices, each number of a product as two
+//! operations; norms, activations and the optimizer are some percent beside them and are left out.
+
+use model::Config;
+
+use super::activations::{attended, patches};
+use super::{Census, Room, Shape};
+
+/// Operations of one record: `2N` a row forward for a room of `N` parameters, as many again for the gradient of what comes in where
+/// gradients flow, and as many for that of the weights where they are trained; attention has no weights, but two factors.
+pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 {
+    let merged: u64 = (shape.photo + shape.crop) as u64;
+    let p: u64 = patches(network, shape).iter().sum();
+    let (n, response) = (shape.rows() as u64, shape.response as u64);
+    let linear = |room: Room, rows: u64| {
+        let passes = 1 + u64::from(census.reached(room)) + u64::from(census.trains(room));
+        (2 * passes * census.parameters(room)) as f64 * rows as f64
+    };
+    let attention = |room: Room, pairs: u64, width: usize| {
+        let passes = 1 + 2 * u64::from(census.reached(room));
+        (4 * passes * width as u64) as f64 * pairs as f64 // scores and values
+    };
+    let (vision, text) = (&network.vision, &network.text);
+    // A tied head multiplies by the embedding, which costs nothing where rows are looked up.
+    let head = if network.tie_word_embeddings {
+        let passes = 1 + 2 * u64::from(census.reached(Room::Head));
+        (2 * passes * census.parameters(Room::Embedding)) as f64 * response as f64
+    } else {
+        linear(Room::Head, response)
+    };
+    linear(Room::Vision, p)
+        + attention(Room::Vision, attended(network, shape), vision.hidden_size)
+        + linear(Room::Merger, merged)
+        + linear(Room::Decoder, n)
+        + attention(
+            Room::Decoder,
+            text.num_hidden_layers as u64 * n * n,
+            text.hidden_size,
+        )
+        + head
+}
