@@ -1,7 +1,10 @@
-//! The planned activations against the memory that a pass takes. Alone in its file: the process' memory is what is measured.
+//! The planned activations against the memory that a pass takes. What a process holds is what is measured, so each case runs alone.
 #![cfg(target_os = "linux")]
 
-use burn::tensor::Device;
+use std::process::Command;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
 use model::init::Init;
 use model::text::Positions;
 use model::{Config, Qwen};
@@ -13,8 +16,8 @@ use train::optim::Grads;
 use train::plan::{Assumed, Shape, plan};
 use vision::{Grid, Patches};
 
-/// How far plan and measurement may be apart, either way.
-const FACTOR: f64 = 1.5;
+/// How far plan and measurement may be apart, either way: 1.00 to 1.05 seen, the rest is for other allocators and more threads.
+const FACTOR: f64 = 1.25;
 
 const SHAPE: Shape = Shape {
     photo: 64,
@@ -40,15 +43,15 @@ fn sizes() -> Config {
     Config::from_json(&json).expect("sizes that fit each other")
 }
 
-/// A record of [`SHAPE`].
-fn example(config: &Config) -> Example {
+/// A record of [`SHAPE`] whose pictures are of one `grey`.
+fn example(config: &Config, grey: f32) -> Example {
     let picture = |side: usize| Patches {
         grid: Grid {
             t: 1,
             h: side,
             w: side,
         },
-        pixels: vec![0.1; side * side * config.vision.patch_values()],
+        pixels: vec![grey; side * side * config.vision.patch_values()],
     };
     let patches = vec![picture(16), picture(8)]; // two patches a side make a token
     let mut ids = vec![config.vision_start_token_id];
@@ -77,43 +80,114 @@ fn bytes(key: &str) -> f64 {
     kibibytes.parse::<f64>().expect("a number") * 1024.0
 }
 
+/// Takes the gradient from the vision tower.
+struct Freezer {
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Freezer {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let frozen = self.path[0] == "visual";
+        param.set_require_grad(!frozen)
+    }
+}
+
+/// What is measured.
+struct Case {
+    name: &'static str,
+    records: usize,
+    frozen: bool,
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "whole",
+        records: 1,
+        frozen: false,
+    },
+    Case {
+        name: "frozen",
+        records: 1,
+        frozen: true,
+    },
+    Case {
+        name: "together",
+        records: 2,
+        frozen: true,
+    },
+];
+
+/// The variable that names the case to a process.
+const VARIABLE: &str = "MORE_R1_TEST_CASE";
+
+/// The memory of a process hardly shrinks, so every case has one of its own.
 #[test]
 fn a_pass_takes_the_memory_that_was_planned() {
-    let recipe = r#"
-        run_dir = "none"
-        model.from = "none"
-        data = { train = "none", images = "none" }
-        [training]
-        num_train_epochs = 1.0
-        train_batch_size = 1
-        learning_rate = 1e-3
-        warmup_ratio = 0.0
-        max_grad_norm = 1.0
-        templates = ["paper"]
-        seed = 1
-        save_steps = 1
-    "#;
-    let recipe: SftConfig = toml::from_str(recipe).expect("a whole recipe");
-    let config = sizes();
-    let assumed = Assumed {
-        records: 1,
-        shape: SHAPE,
-        flops: None,
-    };
-    let memory = plan(&recipe, &config, &assumed).memory;
-    let planned = (memory.activations + memory.gradients) as f64;
+    let test = std::env::current_exe().expect("it runs");
+    for case in &CASES {
+        let output = Command::new(&test)
+            .args(["--exact", "one_case", "--ignored", "--nocapture"])
+            .env(VARIABLE, case.name)
+            .output()
+            .expect("it runs again");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        print!("{printed}");
+        assert!(output.status.success(), "{}", case.name);
+        assert!(printed.contains("planned"), "{}: {printed}", case.name);
+    }
+}
 
-    let network = Qwen::new(&config, &Init::normal(&Device::flex().autodiff(), 0.02, 1));
-    let example = example(&config);
+#[test]
+#[ignore = "needs a process of its own: the other test starts it"]
+fn one_case() {
+    let name = std::env::var(VARIABLE).unwrap_or_else(|_| CASES[0].name.to_owned());
+    let case = CASES.iter().find(|case| case.name == name);
+    let case = case.expect("one of the cases");
+    let config = sizes();
+    let planned = planned(case, &config);
+    let device = Device::flex().autodiff();
+    let network = Qwen::new(&config, &Init::normal(&device, 0.02, 1));
+    let network = if case.frozen {
+        network.map(&mut Freezer { path: vec![] })
+    } else {
+        network
+    };
+    // Other pictures, so that the records share nothing.
+    let examples = (0..case.records).map(|index| example(&config, index as f32));
+    let examples: Vec<Example> = examples.collect();
     let before = bytes("VmRSS");
-    let loss = response_loss(&network, std::slice::from_ref(&example));
+    let loss = response_loss(&network, &examples);
     let grads = Grads::take(&network, loss.backward());
     let taken = bytes("VmHWM") - before;
     assert!(grads.norm() > 0.0);
     let ratio = planned / taken;
-    println!("planned {planned:.3e}, taken {taken:.3e}, ratio {ratio:.3}");
-    assert!(
-        (1.0 / FACTOR..FACTOR).contains(&ratio),
-        "planned {planned:.3e}, taken {taken:.3e}"
+    println!("{name}: planned {planned:.3e}, taken {taken:.3e}, ratio {ratio:.3}");
+    assert!((1.0 / FACTOR..FACTOR).contains(&ratio), "{name}: {ratio}");
+}
+
+/// Activations and gradients of the case's one pass.
+fn planned(case: &Case, config: &Config) -> f64 {
+    let freeze = if case.frozen { "[\"visual\"]" } else { "[]" };
+    let recipe = format!(
+        "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
+         num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
+         freeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
+        case.records
     );
+    let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");
+    let assumed = Assumed {
+        records: case.records,
+        shape: SHAPE,
+        flops: None,
+    };
+    let memory = plan(&recipe, config, &assumed).memory;
+    (memory.activations + memory.gradients) as f64
 }
