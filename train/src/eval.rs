@@ -7,7 +7,7 @@ use model::{Extractor, Terms};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vision::PixelBox;
 
 use crate::ask::Asker;
@@ -33,7 +33,7 @@ pub struct EvalOptions {
 }
 
 /// The result of an evaluation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EvalReport {
     /// Records answered.
     pub records: usize,
@@ -50,9 +50,10 @@ pub struct EvalReport {
     pub mean_characters: f64,
     /// The share longer than 1,024 characters (the paper's length reward).
     pub long_traces: f64,
-    /// Expected calibration error and Brier score of the labels' probabilities.
-    #[serde(flatten)]
-    pub reliability: Reliability,
+    /// Expected calibration error of the labels' probabilities.
+    pub ece: f64,
+    /// Their Brier score.
+    pub brier: f64,
     /// Records a second.
     #[serde(rename = "samples/s")]
     pub samples_per_second: f64,
@@ -189,7 +190,8 @@ impl Tally {
             types_agree: share(self.types),
             mean_characters: share(lengths.iter().sum()),
             long_traces: share(lengths.iter().filter(|&&length| length > 1024).count()),
-            reliability,
+            ece: reliability.ece(),
+            brier: reliability.brier(),
             samples_per_second: records as f64 / seconds,
             answers: self.answers,
         }

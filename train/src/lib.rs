@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod optim;
 pub mod order;
 pub mod progress;
+pub mod run_dir;
 pub mod sample;
 pub mod scratch;
 pub mod sft;

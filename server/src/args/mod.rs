@@ -20,7 +20,7 @@ pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };
 pub use learn::{
-    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, SftArgs, SplitHardArgs,
+    CalibrateArgs, DataCommand, EvalArgs, RecordArgs, ReportArgs, SftArgs, SplitHardArgs,
     SynthArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
@@ -76,6 +76,8 @@ pub enum Command {
     Train(TrainCommand),
     /// Score a model on a data set.
     Eval(EvalArgs),
+    /// Show a training run as a page for a browser.
+    Report(ReportArgs),
     /// Fit the temperature of a model's probabilities on a data set.
     Calibrate(CalibrateArgs),
     /// Make a key for `serve --api-keys`.

@@ -1,7 +1,5 @@
 //! `more-r1 eval`: how well a model does the task.
 
-use std::fs;
-
 use train::eval::{EvalOptions, EvalReport, run as evaluate};
 
 use crate::args::{EvalArgs, RecordArgs};
@@ -19,9 +17,8 @@ pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
     let extractor = settings.open()?;
     let result = evaluate(&extractor, &options)?;
     if let Some(path) = args.report {
-        let page = report::page(extractor.info(), &options.images, &result);
-        fs::write(&path, page)
-            .map_err(|error| Failure::Usage(format!("--report {}: {error}", path.display())))?;
+        let page = report::evaluation::page(extractor.info(), &options.images, &result);
+        report::write("--report", &path, &page)?;
     }
     print(json, &result, words)
 }
@@ -62,8 +59,8 @@ fn words(report: &EvalReport) -> String {
         format!("valid       {:.4}", report.valid_traces),
         format!("consistent  {:.4}", report.consistent_traces),
         format!("types agree {:.4}", report.types_agree),
-        format!("ECE         {:.4}", report.reliability.ece()),
-        format!("Brier       {:.4}", report.reliability.brier()),
+        format!("ECE         {:.4}", report.ece),
+        format!("Brier       {:.4}", report.brier),
         format!("a second    {:.2}", report.samples_per_second),
         format!(
             "\n{:<28} {:>6} {:>6} {:>6} {:>6}",

@@ -138,6 +138,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Data(DataCommand::SplitHard(args)) => data::split_hard(args, json),
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Eval(args) => eval::run(args, json),
+        Command::Report(args) => report::run(&args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
         Command::Key(args) => key::run(&args, json),
         Command::Health(args) => health::run(&args, json),
