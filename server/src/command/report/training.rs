@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn eight_questions_are_shown() {
+        let sampled = |count: usize| Sampled {
+            step: 1,
+            img_id: "a.png".to_owned(),
+            entity: count.to_string(),
+            relation: "none".to_owned(),
+            completions: vec![],
+        };
+        let mut run = run(&["loss"]);
+        for (count, expected) in [(0, 0), (3, 3), (20, 8)] {
+            run.samples = (0..count).map(sampled).collect();
+            assert_eq!(shown(&run).len(), expected);
+        }
+    }
+
+    #[test]
     fn a_configuration_is_a_list_of_paths() {
         let config = serde_json::json!({
             "run_dir": "a", "training": {"seed": 5, "emphasis": null, "templates": ["prefix"]},
