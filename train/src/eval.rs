@@ -9,7 +9,7 @@ use proto::Form;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vision::PixelBox;
 
 use crate::ask::Asker;
@@ -35,7 +35,7 @@ pub struct EvalOptions {
 }
 
 /// The result of an evaluation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EvalReport {
     /// Records answered.
     pub records: usize,
@@ -51,9 +51,10 @@ pub struct EvalReport {
     pub mean_characters: f64,
     /// The share longer than 1,024 characters (the paper's length reward).
     pub long_traces: f64,
-    /// Expected calibration error and Brier score of the labels' probabilities.
-    #[serde(flatten)]
-    pub reliability: Reliability,
+    /// Expected calibration error of the labels' probabilities.
+    pub ece: f64,
+    /// Their Brier score.
+    pub brier: f64,
     /// Records a second.
     #[serde(rename = "samples/s")]
     pub samples_per_second: f64,
@@ -63,7 +64,7 @@ pub struct EvalReport {
 }
 
 /// How well labels agree with the steps before them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statements {
     /// The share of answers whose label is among the candidates and of the types the trace itself states.
     #[serde(rename = "consistent_traces")]
@@ -204,7 +205,8 @@ impl Tally {
             }),
             mean_characters: share(lengths.iter().sum()),
             long_traces: share(lengths.iter().filter(|&&length| length > 1024).count()),
-            reliability,
+            ece: reliability.ece(),
+            brier: reliability.brier(),
             samples_per_second: records as f64 / seconds,
             answers: self.answers,
         }

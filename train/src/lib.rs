@@ -20,6 +20,7 @@ pub mod optim;
 pub mod order;
 pub mod plan;
 pub mod progress;
+pub mod run_dir;
 pub mod sample;
 pub mod scratch;
 pub mod sft;

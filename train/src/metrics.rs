@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::{NONE, Ontology};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How often each relation was meant and said.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Confusion {
 }
 
 /// Scores of one relation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerRelation {
     /// Right ones among those said.
     pub precision: f64,
@@ -28,7 +28,7 @@ pub struct PerRelation {
 }
 
 /// Scores over all records.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Right answers among all, `none` included.
     pub accuracy: f64,
@@ -95,16 +95,6 @@ impl Reliability {
     /// Brier score: the squared distance of the probabilities from the truth, summed over labels; 0 is best, 2 worst.
     pub fn brier(&self) -> f64 {
         self.squares / self.answers().max(1) as f64
-    }
-}
-
-impl Serialize for Reliability {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut fields = serializer.serialize_struct("Reliability", 2)?;
-        fields.serialize_field("ece", &self.ece())?;
-        fields.serialize_field("brier", &self.brier())?;
-        fields.end()
     }
 }
 

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::optim::{AdamW, AdamWConfig};
 
-const STATE: &str = "trainer_state.json";
+/// Where a checkpoint keeps its [`State`].
+pub(crate) const STATE: &str = "trainer_state.json";
 const OPTIMIZER: &str = "optimizer.bin"; // safetensors inside; the name keeps it apart from the weights
 
 /// The configuration of a run, as far as its checkpoints are concerned.
@@ -192,7 +193,7 @@ pub fn resume<C: RunConfig>(
 }
 
 /// The finished checkpoints of a run, oldest first.
-fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error> {
+pub(crate) fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(run_dir).map_err(Error::io(run_dir))? {
         let path = entry.map_err(Error::io(run_dir))?.path();

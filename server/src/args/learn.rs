@@ -1,4 +1,4 @@
-//! The flags of `data`, `train` and `eval`.
+//! The flags of `data`, `train`, `eval` and `report`.
 
 use std::path::PathBuf;
 
@@ -223,4 +223,18 @@ pub struct CompareArgs {
     /// The table of `--compare` in Markdown; `--json` counts more.
     #[arg(long, env = "MORE_R1_MARKDOWN", requires = "compare")]
     pub markdown: bool,
+}
+
+/// `more-r1 report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The folder of a training run.
+    #[arg(env = "MORE_R1_RUN_DIR", value_name = "RUN_DIR")]
+    pub run_dir: PathBuf,
+    /// The page to write; it needs no other file.
+    #[arg(long, env = "MORE_R1_OUT", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Also show these scores: what `more-r1 --json eval` printed.
+    #[arg(long, env = "MORE_R1_EVAL", value_name = "FILE")]
+    pub eval: Option<PathBuf>,
 }

@@ -22,7 +22,7 @@ pub use import::{
     ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
 };
 pub use learn::{
-    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, SftArgs,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, ReportArgs, SftArgs,
     SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
@@ -78,6 +78,8 @@ pub enum Command {
     Train(TrainCommand),
     /// Score a model on a data set.
     Eval(EvalArgs),
+    /// Show a training run as a page for a browser.
+    Report(ReportArgs),
     /// Fit the temperature of a model's probabilities on a data set.
     Calibrate(CalibrateArgs),
     /// Make a key for `serve --api-keys`.

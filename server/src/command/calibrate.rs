@@ -58,7 +58,7 @@ pub fn run(args: &CalibrateArgs, json: bool) -> Result<(), Failure> {
     })?;
     let report = Report {
         records: answers.len(),
-        ece: result.reliability.ece(),
+        ece: result.ece,
         calibration,
         file: file.display().to_string(),
     };

@@ -1,7 +1,5 @@
 //! `more-r1 eval`: how well a model does the task, or how the reports about several compare.
 
-use std::fs;
-
 use proto::Form;
 use train::eval::{EvalOptions, EvalReport, run as evaluate};
 
@@ -25,9 +23,8 @@ pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
     let extractor = settings.open()?;
     let result = evaluate(&extractor, &options)?;
     if let Some(path) = args.report {
-        let page = report::page(extractor.info(), &options.images, &result);
-        fs::write(&path, page)
-            .map_err(|error| Failure::Usage(format!("--report {}: {error}", path.display())))?;
+        let page = report::evaluation::page(extractor.info(), &options.images, &result);
+        report::write("--report", &path, &page)?;
     }
     print(json, &result, words)
 }
@@ -75,8 +72,8 @@ fn words(report: &EvalReport) -> String {
         lines.push(format!("types agree {:.4}", statements.types_agree));
     }
     lines.extend([
-        format!("ECE         {:.4}", report.reliability.ece()),
-        format!("Brier       {:.4}", report.reliability.brier()),
+        format!("ECE         {:.4}", report.ece),
+        format!("Brier       {:.4}", report.brier),
         format!("a second    {:.2}", report.samples_per_second),
         format!(
             "\n{:<28} {:>6} {:>6} {:>6} {:>6}",

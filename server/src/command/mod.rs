@@ -146,6 +146,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),
+        Command::Report(args) => report::run(&args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
         Command::Key(args) => key::run(&args, json),
         Command::Health(args) => health::run(&args, json),
