@@ -143,7 +143,7 @@ fn scores_come_from_what_eval_prints() {
             .expect("the totals");
         let end = page
             .find("<h2>Answers")
-            .or_else(|| page.find("<h2>Completions"));
+            .or_else(|| page.find("</div><h2>Completions"));
         page[begin..end.expect("what comes next")].to_owned()
     };
     let eval = fs::read_to_string(folder.path().join("eval.html")).expect("written");
