@@ -1,13 +1,12 @@
 //! What long asking has got so far, on disk: a head that says who answers what, then one line a record, in the records' order. It outlives
 //! the run, and another run goes on behind its last whole line. Asks nobody and judges nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::lines::Lines;
 
 /// Everything that decides the answers. A journal under another head is not gone on with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +39,22 @@ impl Head {
         let pair = pairs.into_iter().find(|(_, differs)| *differs);
         pair.map(|(name, _)| name)
     }
+
+    /// Whether the first line of the journal at `path` is the same head.
+    fn check(&self, path: &Path, line: &[u8]) -> Result<(), Error> {
+        let fault = |reason: String| Error::Config {
+            path: path.to_owned(),
+            reason,
+        };
+        let found: Self = serde_json::from_slice(line)
+            .map_err(|error| fault(format!("is no journal of answers: {error}")))?;
+        let Some(name) = self.difference(&found) else {
+            return Ok(());
+        };
+        Err(fault(format!(
+            "was begun with another {name}: give the one it was begun with, or remove the folder"
+        )))
+    }
 }
 
 /// What the model said of a record.
@@ -55,10 +70,7 @@ pub(crate) struct Line {
 }
 
 /// An open journal.
-pub(crate) struct Journal {
-    path: PathBuf,
-    file: File,
-}
+pub(crate) struct Journal(Lines);
 
 impl Journal {
     /// Opens the journal at `path`, or begins it, and tells what it holds. A line cut short by an interruption is dropped.
@@ -66,52 +78,23 @@ impl Journal {
     /// # Errors
     /// A file that cannot be read or written, one that is no journal, one with another head.
     pub fn open(path: &Path, head: &Head) -> Result<(Self, Vec<Line>), Error> {
-        let fault = |reason: String| Error::Config {
-            path: path.to_owned(),
-            reason,
-        };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(Error::io(path))?;
-        let text = std::fs::read(path).map_err(Error::io(path))?;
-        let mut journal = Self {
-            path: path.to_owned(),
-            file,
-        };
-        let mut whole = text
-            .split_inclusive(|&byte| byte == b'\n')
-            .take_while(|line| line.ends_with(b"\n"));
-        let Some(first) = whole.next() else {
-            journal.cut(0)?;
+        let mut rows = None; // once the head is read
+        let (lines, found) = Lines::open(path, |text| {
+            let Some(row) = &mut rows else {
+                head.check(path, text)?;
+                rows = Some(0);
+                return Ok(Some(None));
+            };
+            let line = serde_json::from_slice::<Line>(text).ok();
+            let line = line.filter(|line| line.row == *row && line.row < head.records);
+            *row += 1;
+            Ok(line.map(Some))
+        })?;
+        let mut journal = Self(lines);
+        if rows.is_none() {
             journal.write(std::slice::from_ref(head))?;
-            return Ok((journal, vec![]));
-        };
-        let found: Head = serde_json::from_slice(first)
-            .map_err(|error| fault(format!("is no journal of answers: {error}")))?;
-        if let Some(name) = head.difference(&found) {
-            let reason = format!(
-                "was begun with another {name}: give the one it was begun with, or remove the folder"
-            );
-            return Err(fault(reason));
         }
-        let mut length = first.len();
-        let mut lines: Vec<Line> = vec![];
-        for text in whole {
-            match serde_json::from_slice::<Line>(text) {
-                Ok(line) if line.row == lines.len() && line.row < head.records => lines.push(line),
-                _ => break,
-            }
-            length += text.len();
-        }
-        journal.cut(length)?;
-        Ok((journal, lines))
-    }
-
-    /// Drops what stands behind `length` bytes.
-    fn cut(&mut self, length: usize) -> Result<(), Error> {
-        let cut = self.file.set_len(length as u64);
-        let cut = cut.and_then(|()| self.file.seek(SeekFrom::End(0)));
-        cut.map(|_| ()).map_err(Error::io(&self.path))
+        Ok((journal, found.into_iter().flatten().collect()))
     }
 
     /// Adds lines in one piece: they are in the file when it returns.
@@ -119,12 +102,7 @@ impl Journal {
     /// # Errors
     /// A file that cannot be written.
     pub fn write<T: Serialize>(&mut self, lines: &[T]) -> Result<(), Error> {
-        let mut text = vec![];
-        for line in lines {
-            serde_json::to_writer(&mut text, line).expect("a line is plain data");
-            text.push(b'\n');
-        }
-        self.file.write_all(&text).map_err(Error::io(&self.path))
+        self.0.append(lines)
     }
 }
 
@@ -163,6 +141,7 @@ mod tests {
         let whole = std::fs::read(&path).expect("written");
         journal.write(&[line(2)]).expect("writable");
         let all = std::fs::read(&path).expect("written");
+        drop(journal);
         // Wherever it is cut, the whole lines before are kept, and the rest brings back the same file.
         for length in 0..=all.len() {
             std::fs::write(&path, &all[..length]).expect("writable");

@@ -13,6 +13,7 @@ pub mod grpo;
 pub mod hard;
 pub mod import;
 mod journal;
+pub mod lines;
 pub mod log;
 pub mod loss;
 pub mod metrics;

@@ -1,9 +1,9 @@
 //! `more-r1 extract --input`: a file of questions to a file of answers. One bad row is one line with a problem; a run that is
 //! interrupted goes on; the output is there when it is whole. Shares the service's checks, not its engine's thread.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use model::Extractor;
 use proto::{BoxFormatName, ExtractResponse, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use train::lines::Lines;
 use train::progress;
 use vision::{BoxFormat, Limits};
 
@@ -114,7 +115,8 @@ impl Corpus {
         }
         let rows = self.rows()?;
         let extractor = settings.open()?;
-        let (mut out, done) = reopen(&part).with_context(|| part.display().to_string())?;
+        let (mut out, done) = reopen(&part)?;
+        let done: HashSet<usize> = done.into_iter().collect();
         let mut report = Report {
             rows: rows.len(),
             kept: rows.iter().filter(|(row, _)| done.contains(row)).count(),
@@ -122,14 +124,13 @@ impl Corpus {
         };
         let bar = progress::bar(rows.len(), "rows").with_position(report.kept as u64);
         let start = Instant::now();
-        let mut write = |lines: Vec<Line>| -> anyhow::Result<()> {
-            for line in lines {
+        let mut write = |lines: Vec<Line>| -> Result<(), train::Error> {
+            for line in &lines {
                 report.answers += usize::from(line.answer.is_some());
                 report.problems += usize::from(line.problem.is_some());
-                writeln!(out, "{}", serde_json::to_string(&line)?)?;
-                bar.inc(1);
             }
-            Ok(out.flush()?)
+            bar.inc(lines.len() as u64);
+            out.append(&lines)
         };
         let mut good = vec![];
         let mut bad = vec![];
@@ -277,29 +278,13 @@ impl Photos {
 }
 
 /// Opens the unfinished output for more lines, and tells which rows it has. A line cut short by the interruption is dropped.
-fn reopen(part: &Path) -> std::io::Result<(BufWriter<File>, HashSet<usize>)> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(part)?;
-    let (mut done, mut whole) = (HashSet::new(), 0);
-    let mut lines = BufReader::new(&file);
-    let mut line = vec![];
-    while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
-        let Ok(read) = serde_json::from_slice::<HashMap<String, Value>>(&line) else {
-            break;
-        };
-        let Some(row) = read.get("row").and_then(Value::as_u64) else {
-            break;
-        };
-        done.insert(row as usize);
-        whole += line.len() as u64;
-        line.clear();
+fn reopen(part: &Path) -> Result<(Lines, Vec<usize>), train::Error> {
+    #[derive(Deserialize)]
+    struct Done {
+        row: usize,
     }
-    drop(lines);
-    file.set_len(whole)?;
-    file.seek(std::io::SeekFrom::End(0))?;
-    Ok((BufWriter::new(file), done))
+    Lines::open(part, |line| {
+        let done = serde_json::from_slice::<Done>(line).ok();
+        Ok(done.map(|done| done.row))
+    })
 }

@@ -1,14 +1,14 @@
 //! The answers that were paid for, one a line, each on the disk before it counts. A line that a kill cut short is cut off; any other
 //! line that cannot be read stops the run, since it was paid for. One process writes at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Usage;
 use crate::Error;
+use crate::lines::Lines;
 
 /// One request that was paid for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +25,7 @@ pub struct Entry {
 
 /// The file, open for more.
 #[derive(Debug)]
-pub struct Journal {
-    path: PathBuf,
-    file: File,
-}
+pub struct Journal(Lines);
 
 impl Journal {
     /// Opens the journal at `path`, new where there is none, and gives what it holds.
@@ -36,23 +33,8 @@ impl Journal {
     /// # Errors
     /// A file that cannot be read, that another process writes, or that holds a line of something else.
     pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), Error> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(path).map_err(Error::io(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let reason = "another run writes to it".to_owned();
-                let path = path.to_owned();
-                return Err(Error::Config { path, reason });
-            }
-            Err(TryLockError::Error(error)) => return Err(Error::io(path)(error)),
-        }
-        let (entries, whole) = entries(path, &file)?;
-        file.set_len(whole).map_err(Error::io(path))?;
-        file.seek(SeekFrom::End(0)).map_err(Error::io(path))?;
-        let path = path.to_owned();
-        Ok((Self { path, file }, entries))
+        let (lines, entries) = Lines::open(path, entry(path))?;
+        Ok((Self(lines), entries))
     }
 
     /// What the journal at `path` holds; it stays as it is.
@@ -60,8 +42,7 @@ impl Journal {
     /// # Errors
     /// A file that cannot be read or holds a line of something else.
     pub fn read(path: &Path) -> Result<Vec<Entry>, Error> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        entries(path, &file).map(|(entries, _)| entries)
+        Lines::read(path, entry(path))
     }
 
     /// Puts `entry` on the disk.
@@ -69,36 +50,22 @@ impl Journal {
     /// # Errors
     /// A disk that does not take it; what it took of the line is cut off when the journal is opened again.
     pub fn append(&mut self, entry: &Entry) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(entry).expect("plain data");
-        line.push(b'\n');
-        let written = self.file.write_all(&line);
-        let kept = written.and_then(|()| self.file.sync_data());
-        kept.map_err(Error::io(&self.path))
+        self.0.append(std::slice::from_ref(entry))?;
+        self.0.sync()
     }
 }
 
-/// The entries of a file, and how long its whole lines are.
-fn entries(path: &Path, file: &File) -> Result<(Vec<Entry>, u64), Error> {
-    let mut reader = BufReader::new(file);
-    let (mut entries, mut whole, mut line) = (vec![], 0, vec![]);
-    while reader
-        .read_until(b'\n', &mut line)
-        .map_err(Error::io(path))?
-        > 0
-    {
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        let entry = serde_json::from_slice(&line).map_err(|error| {
-            let number = entries.len() + 1;
+/// Reads the lines of the journal at `path`, one after another.
+fn entry(path: &Path) -> impl FnMut(&[u8]) -> Result<Option<Entry>, Error> {
+    let mut number = 0;
+    move |line| {
+        number += 1;
+        let entry = serde_json::from_slice(line).map_err(|error| {
             let reason = format!("line {number} is no answer of an expert: {error}");
             Error::io(path)(std::io::Error::new(ErrorKind::InvalidData, reason))
         })?;
-        entries.push(entry);
-        whole += line.len() as u64;
-        line.clear();
+        Ok(Some(entry))
     }
-    Ok((entries, whole))
 }
 
 #[cfg(test)]
