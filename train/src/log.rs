@@ -1,12 +1,11 @@
 //! What a run tells while it goes on: files of JSON lines, each with its step, under the names people know.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::lines::Lines;
 
 /// One line of `metrics.jsonl` in Stage 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,32 +30,18 @@ pub struct Metrics {
     pub elapsed: f64,
 }
 
-/// Opens the log at `path` for appending, without the lines behind `step` (a killed run may have written some).
+/// Opens the log at `path` for more, without the lines behind `step` (a killed run may have written some).
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn open(path: &Path, step: usize) -> Result<File, Error> {
+/// A file that cannot be written, or that another run writes.
+pub fn open(path: &Path, step: usize) -> Result<Lines, Error> {
     #[derive(Deserialize)]
     struct Stepped {
         step: usize,
     }
-    let kept: Vec<String> = match File::open(path) {
-        Ok(file) => BufReader::new(file)
-            .lines()
-            .map_while(Result::ok)
-            .filter(|line| {
-                serde_json::from_str::<Stepped>(line).is_ok_and(|line| line.step <= step)
-            })
-            .collect(),
-        Err(_) => vec![],
-    };
-    let mut text = kept.join("\n");
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    std::fs::write(path, text).map_err(Error::io(path))?;
-    OpenOptions::new()
-        .append(true)
-        .open(path)
-        .map_err(Error::io(path))
+    let (lines, _) = Lines::open(path, |line| {
+        let line = serde_json::from_slice::<Stepped>(line).ok();
+        Ok(line.filter(|line| line.step <= step))
+    })?;
+    Ok(lines)
 }

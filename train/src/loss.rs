@@ -17,13 +17,15 @@ use vision::Patches;
 /// Without examples.
 pub fn response_loss(network: &Qwen, examples: &[Example]) -> Tensor<1> {
     let scores = response_scores(network, examples, None);
-    let weights: Vec<f32> = examples
-        .iter()
-        .flat_map(|example| example.weights.iter().copied())
-        .collect();
     let plain = scores.device().without_autodiff();
-    let weights = Tensor::<1>::from_data(&weights[..], &plain);
+    let weights = Tensor::<1>::from_data(&weights(examples)[..], &plain);
     (chosen(scores, examples) * weights).sum().neg()
+}
+
+/// What each of the responses' tokens counts.
+pub fn weights(examples: &[Example]) -> Vec<f32> {
+    let weights = examples.iter().flat_map(|example| &example.weights);
+    weights.copied().collect()
 }
 
 /// The log-probabilities of all tokens in place of each of the responses', predicted from all before it in its example, with scores

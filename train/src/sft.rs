@@ -1,7 +1,6 @@
 //! Stage 1: supervised fine-tuning on gold traces, or on labels alone. Reads top to bottom; evaluates nothing but its own loss.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use crate::config::SftConfig;
 use crate::data::{Record, read_records};
 use crate::example::Examples;
 use crate::log::Metrics;
-use crate::loss::response_loss;
+use crate::loss::{response_loss, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
@@ -121,8 +120,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
                 elapsed,
             };
             tracing::info!(step = done, of = last, loss, "trained");
-            let line = serde_json::to_string(&metrics).expect("metrics are plain data");
-            writeln!(log, "{line}").map_err(Error::io(&config.run_dir))?;
+            log.append(&[metrics])?;
             since = Sums::default();
         }
         if done % training.save_steps == 0 || done == last {
@@ -240,10 +238,9 @@ fn gradients(
                     .map(|draw| examples.make(&records[draw.record], draw.template, draw.steps));
                 let made = made.collect::<Result<Vec<_>, _>>()?;
                 let loss = response_loss(network, &made);
-                let weights = made.iter().flat_map(|example| &example.weights);
                 sums.add(&Sums {
                     loss: f64::from(loss.clone().into_scalar::<f32>()),
-                    tokens: weights.copied().map(f64::from).sum(),
+                    tokens: weights(&made).into_iter().map(f64::from).sum(),
                     records: made.len() as f64,
                 });
                 grads.add(Grads::take(network, loss.backward()));

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 use tempfile::TempDir;
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
-use train::grpo::config::{GrpoConfig, Objective, Questions, Training};
+use train::grpo::config::{Grpo, GrpoConfig, Questions, Training};
 use train::grpo::loss::{Fixed, LossType, Terms, objective};
 use train::grpo::mix::{Mixing, Strategy};
 use train::grpo::reward::{Judged, Reward, Rewards};
@@ -210,15 +210,16 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             ratio: 1.0,
             gamma: 0.5,
         },
-        grpo: Objective {
+        grpo: Grpo {
             num_generations: 3,
             temperature: 1.0,
             max_completion_length: 24,
             rewards: ["format", "length", "answer", "brief"]
                 .map(str::to_owned)
                 .into(),
+            reward_weights: Some(vec![1.0, 1.0, 1.0, 2.0]),
             beta: 0.05,
-            ..Objective::default()
+            ..Grpo::default()
         },
         training: Training {
             num_train_epochs: 2,
@@ -319,7 +320,10 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         [1, 1, 1, 2, 2]
     );
     for line in &lines {
-        assert!(line.rewards["reward/brief/mean"] < 0.0, "{line:?}");
+        let given = |name| line.rewards[&format!("reward/{name}/mean")];
+        assert!(given("brief") < 0.0, "{line:?}");
+        let sum = given("format") + given("length") + given("answer") + 2.0 * given("brief");
+        assert!((line.reward - sum).abs() < 1e-12, "{line:?}");
         assert!(line.rewards["reward/length/mean"] <= 0.0, "{line:?}");
         assert!(line.entropy > 0.0 && line.grad_norm > 0.0, "{line:?}");
         assert!((1.0..=24.0).contains(&line.mean_length), "{line:?}");
@@ -352,6 +356,7 @@ fn what_is_rewarded_grows() {
     let model = stage_one(folder.path());
     let mut config = config(folder.path(), &model, "run");
     config.grpo.rewards = vec!["brief".to_owned()];
+    config.grpo.reward_weights = None;
     config.grpo.beta = 0.0;
     config.grpo.num_generations = 8;
     config.training.num_train_epochs = 8;
@@ -364,6 +369,45 @@ fn what_is_rewarded_grows() {
     let (first, last) = (mean(&lines[..4]), mean(&lines[lines.len() - 4..]));
     assert!(last > first + 0.2, "{first} {last}");
     assert!(lines.iter().all(|it| it.kl == 0.0));
+}
+
+/// The grammar leads every answer to its end, so it is never cut, and the format reward says nothing.
+#[test]
+fn answers_can_be_led() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.grpo.constrained = true;
+    config.grpo.max_completion_length = 400;
+    config.training.max_steps = Some(2);
+    grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    let line = &metrics(&config)[0];
+    let told = (line.rewards["reward/format/mean"], line.clipped_ratio);
+    assert_eq!(told, (1.0, 0.0));
+}
+
+/// Answers that are cut teach nothing if the configuration says so: nothing moves.
+#[test]
+fn cut_answers_can_be_left_out() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.grpo.max_completion_length = 1;
+    config.grpo.mask_truncated_completions = true;
+    config.training.max_steps = Some(2);
+    let done = grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    let line = &metrics(&config)[0];
+    assert_eq!(
+        (line.clipped_ratio, line.loss, line.grad_norm),
+        (1.0, 0.0, 0.0)
+    );
+    let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).expect("saved");
+    assert!(
+        weights(&done.checkpoint) == weights(&model),
+        "nothing was learned"
+    );
 }
 
 #[test]
@@ -382,7 +426,12 @@ fn what_cannot_be_meant_is_named() {
         GrpoConfig::read(&path)
     };
     config.grpo.rewards = vec!["answer".to_owned()];
+    config.grpo.reward_weights = None;
     assert_eq!(read(&config).expect("a whole configuration"), config);
+    config.data.easy = None;
+    let error = read(&config).expect_err("nothing to mix");
+    assert!(error.to_string().contains("data.easy"), "{error}");
+    config.mixing.strategy = Strategy::HardOnly;
     config.training.save_steps = 3;
     let error = read(&config).expect_err("not a multiple of two updates");
     assert!(error.to_string().contains("training.save_steps"), "{error}");

@@ -7,7 +7,7 @@ use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
 use super::loss::{LossType, Terms};
-use super::mix::Mixing;
+use super::mix::{Mixing, Strategy};
 use crate::Error;
 use crate::config::{Checks, read_ontology, read_toml};
 use crate::optim::AdamWConfig;
@@ -26,7 +26,7 @@ pub struct GrpoConfig {
     /// In which mixture.
     pub mixing: Mixing,
     /// How answers are drawn and judged.
-    pub grpo: Objective,
+    pub grpo: Grpo,
     /// How the network is changed.
     pub training: Training,
 }
@@ -37,7 +37,7 @@ pub struct GrpoConfig {
 pub struct Questions {
     /// What the Stage-1 model answers wrong.
     pub hard: PathBuf,
-    /// What it answers right; needless for `hard-only`.
+    /// What it answers right; not needed for `hard-only`.
     pub easy: Option<PathBuf>,
     /// The folder of their images.
     pub images: PathBuf,
@@ -48,7 +48,7 @@ pub struct Questions {
 /// How answers are drawn and judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Objective {
+pub struct Grpo {
     /// Answers to a question: a group. (The paper does not say; 8 is TRL's default.)
     pub num_generations: usize,
     /// How freely they are drawn; the same temperature divides the scores when they are learned from.
@@ -77,7 +77,7 @@ pub struct Objective {
     pub mask_truncated_completions: bool,
 }
 
-impl Default for Objective {
+impl Default for Grpo {
     /// The paper's values; where it is silent, TRL's.
     fn default() -> Self {
         Self {
@@ -157,6 +157,10 @@ impl GrpoConfig {
             .as_ref()
             .map_or(grpo.rewards.len(), Vec::len);
         Checks::of(path)
+            .hold(
+                config.data.easy.is_some() || config.mixing.strategy == Strategy::HardOnly,
+                "data.easy is needed unless mixing.strategy is \"hard-only\"",
+            )?
             .hold(
                 grpo.num_generations > 1,
                 "grpo.num_generations must be above 1: an answer is compared with others",

@@ -114,11 +114,18 @@ pub fn objective(new: Tensor<1>, fixed: &Fixed, terms: Terms) -> Objective {
     }
     Objective {
         loss: (loss * weights).sum(),
-        told: told(fixed, &values(ratio), kl.map(values).as_deref(), low, high),
+        told: told(
+            fixed,
+            &numbers(ratio),
+            kl.map(numbers).as_deref(),
+            low,
+            high,
+        ),
     }
 }
 
-fn values(tensor: Tensor<1>) -> Vec<f32> {
+/// The values of log-probabilities.
+pub(super) fn numbers(tensor: Tensor<1>) -> Vec<f32> {
     let data = tensor.without_autodiff().to_data();
     data.try_into_vec().expect("log-probabilities are f32")
 }

@@ -15,9 +15,7 @@ mod update;
 pub use advantage::advantages;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,7 +117,7 @@ struct Shown<'a> {
 #[derive(Clone, Debug, Serialize)]
 struct Judgement<'a> {
     text: &'a str,
-    rewards: &'a [f64],
+    rewards: BTreeMap<&'a str, f64>,
     advantage: f64,
 }
 
@@ -160,26 +158,27 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
             let (peak, warmup) = (training.learning_rate, training.warmup_ratio);
             rate = learning_rate(peak, warmup, step, schedule);
             let scale = (training.max_grad_norm / norm).min(1.0);
-            run.checkpoint.network =
-                optimizer.step(run.checkpoint.network.clone(), grads, rate, scale);
+            run.checkpoint.network = optimizer.step(run.checkpoint.network, grads, rate, scale);
             told.add(&update);
             bar.inc(1);
         }
         let done = (index + 1) * updates;
-        let line = Metrics {
+        let made = Made {
             step: done,
             epoch: epoch + 1,
+            updates,
+            told,
             grad_norm: norm,
             lr: rate,
-            tokens_per_second: batch.tokens() / start.elapsed().as_secs_f64(),
+            seconds: start.elapsed().as_secs_f64(),
             elapsed: begin.elapsed().as_secs_f64(),
-            ..batch.metrics(&run.rewards, &told, updates)
         };
+        let line = batch.metrics(&run.rewards, &made);
         reward = line.reward;
         bar.set_message(format!("reward {reward:.3}"));
         tracing::info!(step = done, of = last, reward, "trained");
-        write(&mut metrics, &config.run_dir, &line)?;
-        write(&mut shown, &config.run_dir, &batch.shown(done))?;
+        metrics.append(&[line])?;
+        shown.append(&[batch.shown(done, &run.rewards)])?;
         if done.is_multiple_of(training.save_steps) || done == last {
             let network = &run.checkpoint.network;
             state::save(&config.model, config, done, network, &optimizer)?;
@@ -193,11 +192,6 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
         checkpoint: config.run_dir.join(format!("checkpoint-{steps}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
-}
-
-fn write(log: &mut File, run_dir: &Path, line: &impl Serialize) -> Result<(), Error> {
-    let line = serde_json::to_string(line).expect("what is told is plain data");
-    writeln!(log, "{line}").map_err(Error::io(run_dir))
 }
 
 /// What stays the same through a run, and the network.
@@ -329,12 +323,20 @@ impl<'a> Run<'a> {
         let rewards: Vec<Vec<Vec<f64>>> = judged
             .map(|(answers, record)| self.judge(answers, record))
             .collect();
-        let groups = self.groups(asked, &answers, &rewards);
+        let total = |rewards: &Vec<f64>| {
+            let counted = rewards.iter().zip(&self.weights);
+            counted.map(|(reward, weight)| reward * weight).sum()
+        };
+        let totals = rewards
+            .iter()
+            .map(|group| group.iter().map(total).collect());
+        let totals: Vec<Vec<f64>> = totals.collect();
+        let groups = self.groups(&asked, &answers, &totals);
         Ok(Batch {
             records,
             answers,
             rewards,
-            weights: self.weights.clone(),
+            totals,
             groups,
         })
     }
@@ -351,12 +353,7 @@ impl<'a> Run<'a> {
         answers.iter().map(judge).collect()
     }
 
-    fn groups(
-        &self,
-        asked: Vec<Asked>,
-        answers: &[Vec<Rollout>],
-        rewards: &[Vec<Vec<f64>>],
-    ) -> Vec<Group> {
+    fn groups(&self, asked: &[Asked], answers: &[Vec<Rollout>], totals: &[Vec<f64>]) -> Vec<Group> {
         let grpo = &self.config.grpo;
         let counts = |answer: &&Rollout| answer.finished || !grpo.mask_truncated_completions;
         let all: Vec<&Rollout> = answers.iter().flatten().collect();
@@ -367,22 +364,28 @@ impl<'a> Run<'a> {
             let weight = grpo.loss_type.weight(length, all.len(), tokens, longest);
             if counts(&answer) { weight } else { 0.0 }
         };
-        let group = |((asked, answers), rewards): ((Asked, &Vec<Rollout>), &Vec<Vec<f64>>)| {
-            let totals: Vec<f64> = rewards.iter().map(|it| total(it, &self.weights)).collect();
-            let rollouts = answers.iter().zip(advantages(&totals, grpo.std_epsilon));
-            Group::new(
-                &asked,
-                rollouts.map(|(answer, advantage)| (&answer.ids[..], advantage, weight(answer))),
-                &self.checkpoint,
-            )
+        let group = |((asked, answers), totals): ((&Asked, &Vec<Rollout>), &Vec<f64>)| {
+            let counted = answers.iter().map(|it| (&it.ids[..], weight(it)));
+            let advantages = advantages(totals, grpo.std_epsilon);
+            Group::new(asked, counted, advantages, &self.checkpoint)
         };
-        let groups = asked.into_iter().zip(answers).zip(rewards);
+        let groups = asked.iter().zip(answers).zip(totals);
         groups.map(group).collect()
     }
 }
 
-fn total(rewards: &[f64], weights: &[f64]) -> f64 {
-    rewards.iter().zip(weights).map(|(a, b)| a * b).sum()
+/// What became of a batch.
+struct Made {
+    step: usize,
+    epoch: usize,
+    updates: usize,
+    /// Sums over the updates.
+    told: Update,
+    grad_norm: f64,
+    lr: f64,
+    /// From the questions to the last update.
+    seconds: f64,
+    elapsed: f64,
 }
 
 /// Questions, the answers drawn, and what these were worth.
@@ -391,8 +394,8 @@ struct Batch {
     answers: Vec<Vec<Rollout>>,
     /// `[question][answer][rule]`
     rewards: Vec<Vec<Vec<f64>>>,
-    /// What each rule counts.
-    weights: Vec<f64>,
+    /// `[question][answer]`: the rules' sum.
+    totals: Vec<Vec<f64>>,
     groups: Vec<Group>,
 }
 
@@ -403,17 +406,11 @@ impl Batch {
         answers.map(|answer| answer.ids.len() as f64).sum()
     }
 
-    fn metrics(&self, rewards: &Rewards, told: &Update, updates: usize) -> Metrics {
+    fn metrics(&self, rewards: &Rewards, made: &Made) -> Metrics {
         let answers: Vec<&Rollout> = self.answers.iter().flatten().collect();
         let count = answers.len() as f64;
-        let groups: Vec<(f64, f64)> = self
-            .rewards
-            .iter()
-            .map(|group| {
-                let totals: Vec<f64> = group.iter().map(|it| total(it, &self.weights)).collect();
-                mean_and_std(&totals)
-            })
-            .collect();
+        let groups = self.totals.iter().map(|totals| mean_and_std(totals));
+        let groups: Vec<(f64, f64)> = groups.collect();
         let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
             groups.iter().map(of).sum::<f64>() / groups.len() as f64
         };
@@ -422,46 +419,47 @@ impl Batch {
             (format!("reward/{name}/mean"), given.sum::<f64>() / count)
         };
         let cut = answers.iter().filter(|answer| !answer.finished).count();
-        let share = |sum: f64| sum / told.told.tokens.max(1.0);
+        let told = &made.told.told;
+        let share = |sum: f64| sum / told.tokens.max(1.0);
         Metrics {
-            step: 0,
-            epoch: 0,
-            loss: told.loss / updates as f64,
+            step: made.step,
+            epoch: made.epoch,
+            loss: made.told.loss / made.updates as f64,
             reward: mean(&|group| group.0),
             reward_std: mean(&|group| group.1),
             rewards: rewards.names().enumerate().map(rule).collect(),
             frac_reward_zero_std: mean(&|group| f64::from(group.1 == 0.0)),
-            kl: share(told.told.kl),
-            clip_low: share(told.told.clipped_low),
-            clip_high: share(told.told.clipped_high),
-            clip: share(told.told.clipped_low + told.told.clipped_high),
+            kl: share(told.kl),
+            clip_low: share(told.clipped_low),
+            clip_high: share(told.clipped_high),
+            clip: share(told.clipped_low + told.clipped_high),
             mean_length: self.tokens() / count,
             clipped_ratio: cut as f64 / count,
-            entropy: told.entropy / self.tokens(),
-            grad_norm: 0.0,
-            lr: 0.0,
-            tokens_per_second: 0.0,
-            elapsed: 0.0,
+            entropy: made.told.entropy / self.tokens(),
+            grad_norm: made.grad_norm,
+            lr: made.lr,
+            tokens_per_second: self.tokens() / made.seconds,
+            elapsed: made.elapsed,
         }
     }
 
-    fn shown(&self, step: usize) -> Shown<'_> {
+    fn shown<'a>(&'a self, step: usize, rewards: &'a Rewards) -> Shown<'a> {
         let record = &self.records[0];
-        let answers = self.answers[0].iter().zip(&self.rewards[0]);
-        let completions =
-            answers
-                .zip(self.groups[0].advantages())
-                .map(|((answer, rewards), &advantage)| Judgement {
-                    text: &answer.text,
-                    rewards,
-                    advantage,
-                });
+        let advantages = self.groups[0].advantages();
+        let completion = |(place, answer): (usize, &'a Rollout)| Judgement {
+            text: &answer.text,
+            rewards: rewards
+                .names()
+                .zip(self.rewards[0][place].iter().copied())
+                .collect(),
+            advantage: advantages[place],
+        };
         Shown {
             step,
             img_id: &record.img_id,
             entity: record.entity(),
             relation: &record.relation,
-            completions: completions.collect(),
+            completions: self.answers[0].iter().enumerate().map(completion).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use model::lanes::Lanes;
 use model::{Checkpoint, FinishReason, Sampling};
 use proto::Enforce;
 
-use super::config::Objective;
+use super::config::Grpo;
 use crate::Error;
 use crate::example::Asked;
 
@@ -25,7 +25,7 @@ pub struct Rollout {
     pub finished: bool,
 }
 
-/// Draws `objective.num_generations` answers to each of `asked`, with `seeds` one after another; `script` leads them, if any.
+/// Draws `grpo.num_generations` answers to each of `asked`, with `seeds` one after another; `script` leads them, if any.
 ///
 /// # Errors
 /// A question that is too long for the engine.
@@ -33,21 +33,21 @@ pub fn roll_out(
     checkpoint: Checkpoint,
     asked: &[Asked],
     script: Option<&Arc<Script>>,
-    objective: &Objective,
+    grpo: &Grpo,
     mut seeds: impl Iterator<Item = u64>,
 ) -> Result<Vec<Vec<Rollout>>, Error> {
     let checkpoint = Arc::new(checkpoint.for_answering());
     let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
-    let longest = prompt.unwrap_or(0) + objective.max_completion_length;
+    let longest = prompt.unwrap_or(0) + grpo.max_completion_length;
     let lanes = Lanes::new(Arc::clone(&checkpoint), Settings::default(), longest);
     let mut jobs: Vec<Job> = vec![];
     for question in asked {
         let pictures: Vec<Picture> = question.patches.iter().cloned().map(Picture::new).collect();
-        for seed in seeds.by_ref().take(objective.num_generations) {
-            let longest = objective.max_completion_length;
+        for seed in seeds.by_ref().take(grpo.num_generations) {
+            let longest = grpo.max_completion_length;
             let mut chat = Chat::over(question.prompt.clone(), pictures.clone(), longest);
             chat.sampling = Sampling {
-                temperature: objective.temperature as f32,
+                temperature: grpo.temperature as f32,
                 seed,
                 ..Sampling::default()
             };
@@ -64,13 +64,16 @@ pub fn roll_out(
     for completion in lanes.run(jobs) {
         let completion = completion.map_err(model::Error::from)?;
         let ids = completion.token_ids;
-        let said = ids.strip_suffix(&end[..1]).unwrap_or(&ids);
+        let said = match ids.split_last() {
+            Some((last, said)) if end.contains(last) => said,
+            _ => &ids[..],
+        };
         rollouts.push(Rollout {
             text: checkpoint.tokenizer.decode(said, false),
             finished: completion.finish_reason == FinishReason::Stop,
             ids,
         });
     }
-    let groups = rollouts.chunks(objective.num_generations);
+    let groups = rollouts.chunks(grpo.num_generations);
     Ok(groups.map(<[Rollout]>::to_vec).collect())
 }

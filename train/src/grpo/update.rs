@@ -1,13 +1,12 @@
 //! The gradient of the objective over a batch of groups, question by question: all answers to a question are one pass that reads
 //! their prompt once.
 
-use burn::tensor::Tensor;
 use model::{Checkpoint, Qwen};
 
-use super::loss::{Fixed, Terms, Told, objective};
+use super::loss::{Fixed, Terms, Told, numbers, objective};
 use crate::Error;
 use crate::example::{Asked, Example};
-use crate::loss::{chosen, response_scores};
+use crate::loss::{chosen, response_scores, weights};
 use crate::optim::Grads;
 use crate::workers::Workers;
 
@@ -17,29 +16,23 @@ pub struct Group {
     examples: Vec<Example>,
     /// One an answer.
     advantages: Vec<f64>,
-    /// What a token of each answer counts.
-    weights: Vec<f64>,
 }
 
 impl Group {
-    /// The answers to `asked`: tokens, advantage, and what each of the tokens counts.
+    /// The answers to `asked` with what each of their tokens counts, and their advantages.
     pub fn new<'a>(
         asked: &Asked,
-        answers: impl Iterator<Item = (&'a [u32], f64, f64)>,
+        answers: impl Iterator<Item = (&'a [u32], f64)>,
+        advantages: Vec<f64>,
         checkpoint: &Checkpoint,
     ) -> Self {
-        let mut group = Self {
-            examples: vec![],
-            advantages: vec![],
-            weights: vec![],
+        let example = |(ids, weight): (&[u32], f64)| {
+            asked.answered(ids, vec![weight as f32; ids.len()], checkpoint)
         };
-        for (ids, advantage, weight) in answers {
-            let example = asked.answered(ids, vec![1.0; ids.len()], checkpoint);
-            group.examples.push(example);
-            group.advantages.push(advantage);
-            group.weights.push(weight);
+        Self {
+            examples: answers.map(example).collect(),
+            advantages,
         }
-        group
     }
 
     /// One an answer.
@@ -47,14 +40,18 @@ impl Group {
         &self.advantages
     }
 
-    /// `values`, one an answer, for each of its tokens.
-    fn spread(&self, values: &[f64]) -> Vec<f32> {
-        let answers = self.examples.iter().zip(values);
-        let tokens = answers.flat_map(|(example, &value)| {
-            let length = example.ids.len() - example.response;
-            std::iter::repeat_n(value as f32, length)
+    /// What its tokens, worth `old` when they were drawn and `reference` to the Stage-1 model, are compared with.
+    fn fixed(&self, old: Vec<f32>, reference: Option<Vec<f32>>) -> Fixed {
+        let answers = self.examples.iter().zip(&self.advantages);
+        let advantages = answers.flat_map(|(example, &advantage)| {
+            std::iter::repeat_n(advantage as f32, example.weights.len())
         });
-        tokens.collect()
+        Fixed {
+            old,
+            reference,
+            advantages: advantages.collect(),
+            weights: weights(&self.examples),
+        }
     }
 }
 
@@ -78,7 +75,7 @@ pub struct Policy<'a> {
 pub struct Update {
     /// The objective's negative.
     pub loss: f64,
-    /// Nats over all tokens, of the first update.
+    /// Nats over all tokens when they were drawn: of the first update.
     pub entropy: f64,
     /// Sums over the tokens of all updates.
     pub told: Told,
@@ -141,11 +138,7 @@ impl<'a> Updates<'a> {
             sums.add(&update);
             noted.extend(part);
         }
-        if iteration > 0 {
-            sums.entropy = 0.0;
-        } else {
-            self.fixed = noted;
-        }
+        self.fixed = noted;
         Ok((grads, sums))
     }
 }
@@ -157,28 +150,24 @@ fn pass(
     group: &Group,
     known: Option<Fixed>,
 ) -> (Grads, Update, Fixed) {
-    let scores = response_scores(network, &group.examples, Some(policy.temperature));
-    let plain = scores.clone().without_autodiff();
-    let entropy = (plain.clone().exp() * plain.clone()).sum().neg();
-    let fixed = known.unwrap_or_else(|| Fixed {
-        old: numbers(&chosen(plain, &group.examples)),
-        reference: policy.reference.map(|reference| {
-            let scores = response_scores(reference, &group.examples, Some(policy.temperature));
-            numbers(&chosen(scores, &group.examples))
-        }),
-        advantages: group.spread(&group.advantages),
-        weights: group.spread(&group.weights),
+    let examples = &group.examples;
+    let scores = response_scores(network, examples, Some(policy.temperature));
+    let mut entropy = 0.0;
+    let fixed = known.unwrap_or_else(|| {
+        let plain = scores.clone().without_autodiff();
+        let nats = (plain.clone().exp() * plain.clone()).sum().neg();
+        entropy = f64::from(nats.into_scalar::<f32>());
+        let reference = policy.reference.map(|reference| {
+            let scores = response_scores(reference, examples, Some(policy.temperature));
+            numbers(chosen(scores, examples))
+        });
+        group.fixed(numbers(chosen(plain, examples)), reference)
     });
-    let made = objective(chosen(scores, &group.examples), &fixed, policy.terms);
+    let made = objective(chosen(scores, examples), &fixed, policy.terms);
     let update = Update {
         loss: f64::from(made.loss.clone().into_scalar::<f32>()),
-        entropy: f64::from(entropy.into_scalar::<f32>()),
+        entropy,
         told: made.told,
     };
     (Grads::take(network, made.loss.backward()), update, fixed)
-}
-
-fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
-    let data = tensor.to_data();
-    data.try_into_vec().expect("log-probabilities are f32")
 }
