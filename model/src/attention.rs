@@ -4,6 +4,8 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use crate::cpu;
+
 /// What a query row may see.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one a sequence and forward pass")]
@@ -66,6 +68,9 @@ impl Visible {
 /// - `k`, `v`: `[l, key_heads, head_dim]`, `heads` a multiple of `key_heads`
 /// - the result: `[n, heads · head_dim]`
 pub fn attend(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, visible: &Visible) -> Tensor<2> {
+    if let Some(y) = cpu::attend(&q, &k, &v, visible) {
+        return y;
+    }
     let [n, heads, head_dim] = q.dims();
     let [l, key_heads, _] = k.dims();
     let (group, dtype) = (heads / key_heads, q.dtype());

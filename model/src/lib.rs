@@ -8,6 +8,7 @@ pub mod attention;
 pub mod calibration;
 pub mod checkpoint;
 pub mod config;
+mod cpu;
 pub mod engine;
 mod error;
 pub mod extract;

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 
+use crate::cpu;
 use crate::init::Init;
 
 /// `y = w ⊙ cast(x / √(mean(x²) + ε))`: f32 inside, cast back to the input's type, then times the weight.
@@ -28,6 +29,9 @@ impl RmsNorm {
     /// # Shapes
     /// - `x` and the result: `[n, d]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        if let Some(y) = cpu::normalised(&x, &self.weight.val(), self.eps) {
+            return y;
+        }
         let dtype = x.dtype();
         let x = x.cast(DType::F32);
         let mean = x.clone().square().mean_dim(1); // [n, 1]

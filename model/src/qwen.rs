@@ -7,7 +7,7 @@ use ::vision::Patches;
 
 use crate::config::Config;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Linear, affine};
 use crate::text::{Cache, Decoder, Rows};
 use crate::vision::VisionTower;
 
@@ -130,7 +130,7 @@ impl Qwen {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => hidden.matmul(self.model.embed_tokens.weight.val().transpose()),
+            None => affine(hidden, self.model.embed_tokens.weight.val(), None),
         }
     }
 

@@ -3,6 +3,8 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use crate::cpu;
+
 /// `1 / base^(2i / width)` for `i` in `0..width / 2`, in f32 like the reference.
 pub fn inverse_frequencies(base: f64, width: usize) -> Vec<f32> {
     (0..width / 2)
@@ -13,8 +15,8 @@ pub fn inverse_frequencies(base: f64, width: usize) -> Vec<f32> {
 /// Cosines and sines of the angles of every row.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    cos: Tensor<3>, // [n, 1, head_dim / 2]
-    sin: Tensor<3>,
+    pub(crate) cos: Tensor<3>, // [n, 1, head_dim / 2]
+    pub(crate) sin: Tensor<3>,
 }
 
 impl Rotation {
@@ -45,6 +47,9 @@ impl Rotation {
     /// # Shapes
     /// - `x` and the result: `[n, heads, head_dim]`
     pub fn apply(&self, x: Tensor<3>) -> Tensor<3> {
+        if let Some(y) = cpu::rotated(&x, &self.cos, &self.sin) {
+            return y;
+        }
         let dtype = x.dtype();
         let x = x.cast(self.cos.dtype());
         let half = self.cos.dims()[2];

@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use crate::cpu::peak_and_total;
 use crate::{Error, Files};
 
 /// How tokens are chosen; names are the keys of `generation_config.json`.
@@ -132,16 +133,11 @@ impl Sampler {
                 }
             }
         }
+        if self.sampling.temperature <= 0.0 {
+            return best(&scores, allowed).expect("some token must be allowed");
+        }
         let mut kept: Vec<(u32, f32)> = (0..).zip(scores).filter(|&(id, _)| allowed(id)).collect();
         assert!(!kept.is_empty(), "some token must be allowed");
-        if self.sampling.temperature <= 0.0 {
-            // The first of equals, like torch.argmax.
-            let best = kept.iter().skip(1).fold(
-                kept[0],
-                |best, &next| if next.1 > best.1 { next } else { best },
-            );
-            return best.0;
-        }
         kept.sort_by(|a, b| b.1.total_cmp(&a.1));
         if self.sampling.top_k > 0 {
             let least = kept[self.sampling.top_k.min(kept.len()) - 1].1;
@@ -170,14 +166,21 @@ impl Sampler {
     }
 }
 
-/// `log softmax(logits)[id]`, in f64 inside.
+/// The first of the highest of `scores` among those `allowed`, like `torch.argmax`. Asks only about those higher than all before.
+fn best(scores: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
+    let mut best: Option<(u32, f32)> = None;
+    for (id, &score) in (0..).zip(scores) {
+        if best.is_none_or(|(_, highest)| score > highest) && allowed(id) {
+            best = Some((id, score));
+        }
+    }
+    best.map(|(id, _)| id)
+}
+
+/// `log softmax(logits)[id]`
 pub fn log_probability(logits: &[f32], id: u32) -> f32 {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits
-        .iter()
-        .map(|&score| f64::from(score - top).exp())
-        .sum();
-    (f64::from(logits[id as usize] - top) - sum.ln()) as f32
+    let (top, total) = peak_and_total(logits);
+    (f64::from(logits[id as usize] - top) - total.ln()) as f32
 }
 
 /// The `count` most probable ids with their log-probabilities, the most probable first; of equals the first.

@@ -461,10 +461,17 @@ impl Engine {
             "only sequences that exist are planned"
         );
         let checkpoint = &*self.checkpoint;
+        let tokens: usize = plan.iter().map(|&(_, count)| count).sum();
+        if tokens <= FEW {
+            return run(checkpoint, fed);
+        }
         // Inside of the pool, so that the pieces of a product are not handed over one by one.
         rayon::scope(|_| run(checkpoint, fed))
     }
 }
+
+/// So few tokens are not worth another thread's waking up: steps of answers, not of prompts.
+const FEW: usize = 32;
 
 /// New tokens of one sequence.
 struct Fed<'a> {
@@ -510,7 +517,7 @@ fn run(checkpoint: &Checkpoint, fed: Vec<Fed<'_>>) -> Vec<f32> {
     }
     let mut rows = Tensor::cat(wanted, 0);
     let count = rows.dims()[0];
-    let least = least_rows(&checkpoint.config.text);
+    let least = least_rows(&checkpoint.config.text, network.dtype(), &network.device());
     if count < least {
         rows = padded(rows, least - count);
     }

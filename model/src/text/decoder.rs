@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use super::{Cache, DecoderLayer, angles};
 use crate::attention::Visible;
 use crate::config::TextConfig;
+use crate::cpu;
 use crate::init::Init;
 use crate::norm::RmsNorm;
 use crate::rope::Rotation;
@@ -62,7 +63,7 @@ impl Rows {
             .flat_map(|(axes, _)| axes.iter().copied())
             .collect();
         let padding = if cached {
-            least_rows(config).saturating_sub(all.len())
+            least_rows(config, dtype, device).saturating_sub(all.len())
         } else {
             0
         };
@@ -107,9 +108,13 @@ impl Rows {
     }
 }
 
-/// Products of fewer rows than this take other paths than those of more, which add in another order: on flex one row alone, and a
-/// narrow result of at most 256 values (gemm 0.19.0, `gemm_basic_generic`). A row's bits must not depend on how many come with it.
-pub fn least_rows(config: &TextConfig) -> usize {
+/// Burn's products of fewer rows than this take other paths than those of more, which add in another order: on flex one row alone, and a
+/// narrow result of at most 256 values (gemm 0.19.0, `gemm_basic_generic`). A row's bits must not depend on how many come with it; with
+/// products of our own they do not.
+pub fn least_rows(config: &TextConfig, dtype: DType, device: &Device) -> usize {
+    if cpu::computes(dtype, device) {
+        return 1;
+    }
     let narrowest = config.num_key_value_heads * config.head_dim();
     (256 / narrowest + 1).max(2)
 }
