@@ -122,9 +122,15 @@ fn cuda() -> Result<Device, UsageError> {
 /// # Errors
 /// A file that is not there or no ontology.
 pub fn read_ontology(file: &Path) -> Result<Ontology, UsageError> {
-    let wrong = |reason: String| UsageError(format!("--ontology {}: {reason}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    Ontology::from_json(&text).map_err(|error| wrong(error.to_string()))
+    train::config::read_ontology(file).map_err(|error| UsageError(format!("--ontology {error}")))
+}
+
+/// The value of a flag that a command needs in one of its manners only.
+///
+/// # Errors
+/// When it was neither typed nor in the environment nor in the file of settings.
+pub fn given<T>(flag: &str, value: Option<T>) -> Result<T, UsageError> {
+    value.ok_or_else(|| UsageError(format!("{flag} is missing")))
 }
 
 impl ModelSettings {

@@ -219,7 +219,7 @@ impl SftConfig {
     /// # Errors
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
-        read_ontology(self.data.ontology.as_deref())
+        ontology_or_more(self.data.ontology.as_deref())
     }
 
     /// Records an optimizer step sees.
@@ -280,16 +280,21 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     })
 }
 
-/// The relations of a file, MORE's 21 without one.
-pub(crate) fn read_ontology(path: Option<&Path>) -> Result<Ontology, Error> {
-    let Some(path) = path else {
-        return Ok(Ontology::more().clone());
-    };
+/// The relations of a file.
+///
+/// # Errors
+/// A file that cannot be read or is no ontology.
+pub fn read_ontology(path: &Path) -> Result<Ontology, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     Ontology::from_json(&text).map_err(|error| Error::Config {
         path: path.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// The relations of a file, MORE's 21 without one.
+pub(crate) fn ontology_or_more(path: Option<&Path>) -> Result<Ontology, Error> {
+    path.map_or_else(|| Ok(Ontology::more().clone()), read_ontology)
 }
 
 /// What a configuration has to keep to.

@@ -18,9 +18,7 @@ mod look;
 mod serve;
 
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
-pub use import::{
-    ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
-};
+pub use import::{ImportArgs, ImportCommand, MoreArgs, SampleArgs, StrataName};
 pub use learn::{
     CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, ReportArgs, SftArgs,
     SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
@@ -270,10 +268,18 @@ fn word(text: &str) -> Result<String, String> {
     Err("has to be one word without #".to_owned())
 }
 
+/// A number that can be a price, a time or a speed.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
+        _ => Err("has to be a number from 0 to a billion".to_owned()),
+    }
+}
+
 fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if f64::is_finite(number) && number > 0.0 => Ok(number),
-        _ => Err("has to be a number above 0".to_owned()),
+    match amount(text) {
+        Ok(number) if number > 0.0 => Ok(number),
+        _ => Err("has to be a number above 0, a billion at most".to_owned()),
     }
 }
 

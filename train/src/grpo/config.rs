@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::loss::{LossType, Terms};
 use super::mix::{Mixing, Strategy};
 use crate::Error;
-use crate::config::{Checks, read_ontology, read_toml};
+use crate::config::{Checks, ontology_or_more, read_toml};
 use crate::optim::AdamWConfig;
 use crate::state::RunConfig;
 
@@ -240,7 +240,7 @@ impl GrpoConfig {
     /// # Errors
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
-        read_ontology(self.data.ontology.as_deref())
+        ontology_or_more(self.data.ontology.as_deref())
     }
 
     /// The constants of the objective.
