@@ -1,5 +1,6 @@
 //! What a run tells while it goes on: files of JSON lines, each with its step, under the names people know.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,8 @@ pub struct Metrics {
     pub epoch: f64,
     /// Nats a response token, over the steps since the last line.
     pub loss: f64,
-    /// Rate of this step.
+    /// Rate of this step; runs before had it as `learning_rate`.
+    #[serde(rename = "lr", alias = "learning_rate")]
     pub learning_rate: f64,
     /// Norm of this step's gradient before clipping.
     pub grad_norm: f64,
@@ -28,6 +30,32 @@ pub struct Metrics {
     pub tokens_per_second: f64,
     /// Seconds since the run (or its resumption) began.
     pub elapsed: f64,
+}
+
+/// One line of `completions.jsonl` in Stage 2: a question of a batch and all answers to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// The step it was asked in.
+    pub step: usize,
+    /// File name of the image.
+    pub img_id: String,
+    /// The entity in the text.
+    pub entity: String,
+    /// The right label.
+    pub relation: String,
+    /// What the model said, once for each member of the group.
+    pub completions: Vec<Completion>,
+}
+
+/// One answer of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// As generated.
+    pub text: String,
+    /// What each rule gave it.
+    pub rewards: BTreeMap<String, f64>,
+    /// How much better than its group.
+    pub advantage: f64,
 }
 
 /// Opens the log at `path` for more, without the lines behind `step` (a killed run may have written some).

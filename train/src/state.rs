@@ -10,6 +10,7 @@ use model::{Config, Files, Qwen, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::optim::{AdamW, AdamWConfig};
@@ -206,4 +207,22 @@ pub(crate) fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error
     }
     found.sort();
     Ok(found)
+}
+
+/// What the newest checkpoint of a run of any stage says that it was made with; nothing before the first.
+pub(crate) fn newest_config(run_dir: &Path) -> Result<Map<String, Value>, Error> {
+    #[derive(Deserialize)]
+    struct Made {
+        config: Map<String, Value>,
+    }
+    let Some((_, newest)) = checkpoints(run_dir)?.pop() else {
+        return Ok(Map::new());
+    };
+    let path = newest.join(STATE);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let state: Made = serde_json::from_str(&text).map_err(|error| Error::Config {
+        path,
+        reason: error.to_string(),
+    })?;
+    Ok(state.config)
 }

@@ -35,10 +35,11 @@ use self::rollout::{Rollout, roll_out};
 use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
-use crate::example::{Asked, Examples};
+use crate::example::{Asked, Examples, check_labels};
+use crate::log::{self, Completion, Sampled};
 use crate::optim::{AdamW, frozen, plain};
 use crate::workers::Workers;
-use crate::{Error, log, progress, state};
+use crate::{Error, progress, state};
 
 /// Where the random streams of the answers begin: the mixture's lie below.
 const ANSWERS: u64 = 1 << 32;
@@ -104,23 +105,6 @@ pub struct Metrics {
     pub elapsed: f64,
 }
 
-/// One line of `completions.jsonl`: the first question of a batch and all answers to it.
-#[derive(Clone, Debug, Serialize)]
-struct Shown<'a> {
-    step: usize,
-    img_id: &'a str,
-    entity: String,
-    relation: &'a str,
-    completions: Vec<Judgement<'a>>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Judgement<'a> {
-    text: &'a str,
-    rewards: BTreeMap<&'a str, f64>,
-    advantage: f64,
-}
-
 /// Runs (or goes on with) the run that `config` describes, on `device`, judged by those of `rewards` that it names.
 ///
 /// # Errors
@@ -136,7 +120,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
     let schedule = batches.len() * updates;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut metrics = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
-    let mut shown = log::open(&config.run_dir.join("completions.jsonl"), first)?;
+    let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::bar(last, "updates").with_position(first as u64);
     let mut reward = f64::NAN;
     let todo = batches.iter().enumerate().take(last / updates);
@@ -178,7 +162,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
         bar.set_message(format!("reward {reward:.3}"));
         tracing::info!(step = done, of = last, reward, "trained");
         metrics.append(&[line])?;
-        shown.append(&[batch.shown(done, &run.rewards)])?;
+        completions.append(&[batch.sampled(done, &run.rewards)])?;
         if done.is_multiple_of(training.save_steps) || done == last {
             let network = &run.checkpoint.network;
             state::save(&config.model, config, done, network, &optimizer)?;
@@ -230,13 +214,7 @@ impl<'a> Run<'a> {
             return Err(fault("data.hard has no records".into()));
         }
         let ontology = config.ontology()?;
-        let known = |record: &&Record| ontology.find(&record.relation).is_none();
-        if let Some(record) = records.iter().find(known) {
-            return Err(Error::Record {
-                image: record.img_id.clone(),
-                reason: format!("the ontology has no relation {:?}", record.relation),
-            });
-        }
+        check_labels(&ontology, &records)?;
         let files = Files::Dir(config.model.clone());
         let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
         let mut checkpoint = open(&device.clone().autodiff())?;
@@ -443,23 +421,25 @@ impl Batch {
         }
     }
 
-    fn shown<'a>(&'a self, step: usize, rewards: &'a Rewards) -> Shown<'a> {
+    /// The first question and all answers to it.
+    fn sampled(&self, step: usize, rewards: &Rewards) -> Sampled {
         let record = &self.records[0];
-        let advantages = self.groups[0].advantages();
-        let completion = |(place, answer): (usize, &'a Rollout)| Judgement {
-            text: &answer.text,
-            rewards: rewards
-                .names()
-                .zip(self.rewards[0][place].iter().copied())
-                .collect(),
-            advantage: advantages[place],
+        let answers = self.answers[0].iter().zip(&self.rewards[0]);
+        let answers = answers.zip(self.groups[0].advantages());
+        let completion = |((answer, given), &advantage): ((&Rollout, &Vec<f64>), &f64)| {
+            let names = rewards.names().map(str::to_owned);
+            Completion {
+                text: answer.text.clone(),
+                rewards: names.zip(given.iter().copied()).collect(),
+                advantage,
+            }
         };
-        Shown {
+        Sampled {
             step,
-            img_id: &record.img_id,
+            img_id: record.img_id.clone(),
             entity: record.entity(),
-            relation: &record.relation,
-            completions: self.answers[0].iter().enumerate().map(completion).collect(),
+            relation: record.relation.clone(),
+            completions: answers.map(completion).collect(),
         }
     }
 }

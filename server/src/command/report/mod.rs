@@ -42,7 +42,7 @@ pub fn run(args: &ReportArgs, json: bool) -> Result<(), Failure> {
         file: args.out.clone(),
         steps: run.steps(),
         metrics: training::drawn(&run).count(),
-        samples: training::shown(&run).len(),
+        samples: run.samples.len(),
     };
     print(json, &shown, |it| {
         format!(
