@@ -17,9 +17,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads `NAME=FILE`, or `FILE`, whose stem is then the name.
+    /// Reads `NAME=FILE`, or `FILE`, whose stem is then the name. What is there as a whole is a file, also with `=` in its path.
     pub fn from_text(text: &str) -> Self {
-        if let Some((name, file)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+        let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        if let Some((name, file)) = named.filter(|_| !Path::new(text).is_file()) {
             return Self {
                 name: name.to_owned(),
                 file: file.into(),
@@ -176,6 +177,8 @@ fn warnings(sources: &[Source], reports: &[Scored]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -186,5 +189,13 @@ mod tests {
             ("MORE-R1, stage 1", Some("runs/a.json"))
         );
         assert_eq!(Source::from_text("runs/b.eval.json").name, "b.eval");
+        let folder = TempDir::new().expect("a folder for the test");
+        let path = folder.path().join("lr=1e-3.json");
+        std::fs::write(&path, "{}").expect("a new file");
+        let text = path.to_str().expect("a plain path");
+        let sources = [text.to_owned(), format!("Stage 1={text}")];
+        let [plain, named] = sources.map(|it| Source::from_text(&it));
+        assert_eq!((plain.name.as_str(), plain.file), ("lr=1e-3", path.clone()));
+        assert_eq!((named.name.as_str(), named.file), ("Stage 1", path));
     }
 }

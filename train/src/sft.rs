@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Files, Qwen};
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template, Wording};
 use serde::Serialize;
 
 use crate::config::SftConfig;
@@ -174,14 +174,13 @@ fn base_checkpoint(
     let target = config.run_dir.join("base");
     if !target.exists() {
         let beside = config.run_dir.join("base.tmp");
-        let mut texts: Vec<String> = records
-            .iter()
-            .filter_map(|record| record.trace.clone())
-            .collect();
+        let form = config.training.target;
+        let traces = records.iter().filter(|_| form == Form::Trace);
+        let mut texts: Vec<String> = traces.filter_map(|record| record.trace.clone()).collect();
         texts.extend(records.iter().map(|record| record.text.clone()));
         for template in [Template::Paper, Template::Prefix] {
             // The prompt's constant words are seen with every record: they deserve tokens of their own.
-            let prompt = proto::prompt(template, ontology, "", "");
+            let prompt = proto::prompt(Wording { template, form }, ontology, "", "");
             let words: Vec<String> = prompt
                 .into_iter()
                 .filter_map(|part| match part {

@@ -3,8 +3,7 @@
 
 use std::process::Command;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use model::init::Init;
 use model::text::Positions;
 use model::{Config, Qwen};
@@ -12,7 +11,7 @@ use serde_json::json;
 use train::config::SftConfig;
 use train::example::Example;
 use train::loss::response_loss;
-use train::optim::Grads;
+use train::optim::{Grads, frozen};
 use train::plan::{Assumed, Shape, plan};
 use vision::{Grid, Patches};
 
@@ -80,31 +79,22 @@ fn bytes(key: &str) -> f64 {
     kibibytes.parse::<f64>().expect("a number") * 1024.0
 }
 
-/// Takes the gradient from the vision tower.
-struct Freezer {
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Freezer {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let frozen = self.path[0] == "visual";
-        param.set_require_grad(!frozen)
-    }
-}
-
 /// What is measured.
 struct Case {
     name: &'static str,
     records: usize,
     frozen: bool,
+}
+
+impl Case {
+    /// What is not trained, in the words of a configuration.
+    fn freeze(&self) -> Vec<String> {
+        if self.frozen {
+            vec!["visual".to_owned()]
+        } else {
+            vec![]
+        }
+    }
 }
 
 const CASES: [Case; 3] = [
@@ -155,11 +145,7 @@ fn one_case() {
     let planned = planned(case, &config);
     let device = Device::flex().autodiff();
     let network = Qwen::new(&config, &Init::normal(&device, 0.02, 1));
-    let network = if case.frozen {
-        network.map(&mut Freezer { path: vec![] })
-    } else {
-        network
-    };
+    let network = frozen(network, &case.freeze());
     // Other pictures, so that the records share nothing.
     let examples = (0..case.records).map(|index| example(&config, index as f32));
     let examples: Vec<Example> = examples.collect();
@@ -175,11 +161,11 @@ fn one_case() {
 
 /// Activations and gradients of the case's one pass.
 fn planned(case: &Case, config: &Config) -> f64 {
-    let freeze = if case.frozen { "[\"visual\"]" } else { "[]" };
+    let freeze = case.freeze();
     let recipe = format!(
         "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
          num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
-         freeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
+         freeze = {freeze:?}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
         case.records
     );
     let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");

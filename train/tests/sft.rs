@@ -295,6 +295,16 @@ fn a_model_learns_to_answer_with_the_label_alone() {
     let summary = sft::run(&config, &Device::flex()).expect("no trace is asked for");
     let losses: Vec<f64> = metrics(&config).iter().map(|m| m.loss).collect();
     assert!(losses[5] < losses[0] - 0.2, "it learns: {losses:?}");
+    // Traces that are there change nothing: no token is made of words that it will not read or write.
+    let mut traced = self::config(folder.path(), "traced");
+    traced.training.target = Form::Label;
+    traced.training.max_steps = Some(0);
+    sft::run(&traced, &Device::flex()).expect("a tokenizer is made");
+    let tokenizer = |run: &SftConfig| {
+        let path = run.run_dir.join("base/tokenizer.json");
+        std::fs::read_to_string(path).expect("it was written")
+    };
+    assert!(tokenizer(&config) == tokenizer(&traced));
 
     let options = Options {
         form: Form::Label,
