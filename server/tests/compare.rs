@@ -15,6 +15,7 @@ fn report(folder: &Path, file: &str, records: usize, scores: [f64; 4]) {
     let [accuracy, precision, recall, micro_f1] = scores;
     let report = json!({
         "records": records, "accuracy": accuracy, "precision": precision, "recall": recall, "micro_f1": micro_f1,
+        "macro_f1": 0.5, "confusion": {}, "valid_traces": 1.0, "mean_characters": 900.0, "long_traces": 0.1, "ece": 0.1, "brier": 0.2,
         "per_relation": {"none": {"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": records, "predicted": 5}},
         "samples/s": 7.2,
     });
@@ -94,7 +95,7 @@ fn reports_on_other_records_are_warned_of() {
     let folder = TempDir::new().expect("a folder");
     reports(folder.path());
     report(folder.path(), "part.json", 100, [0.9, 0.9, 0.9, 0.9]);
-    let words = printed(&compare(
+    let words = printed(&more_r1(
         folder.path(),
         &["eval", "--compare", "label.json", "part.json"],
     ));
@@ -108,7 +109,7 @@ fn what_is_no_report_ends_with_2() {
     fs::write(folder.path().join("other.json"), "{\"records\": 3}").expect("writable");
     for (args, part) in [
         (&["eval", "--compare", "gone.json"][..], "gone.json"),
-        (&["eval", "--compare", "other.json"], "accuracy"),
+        (&["eval", "--compare", "other.json"], "not a report"),
         (&["eval", "--markdown"], "--compare"),
         (&["eval"], "--data"),
     ] {

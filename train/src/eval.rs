@@ -1,6 +1,6 @@
 //! How well a model does the task: answers every record, counts, and keeps what a report needs. Trains nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use model::guide::Script;
@@ -62,6 +62,20 @@ pub struct EvalReport {
     /// Every answer, for the report.
     #[serde(skip)]
     pub answers: Vec<Answered>,
+}
+
+impl EvalReport {
+    /// Reads what `more-r1 eval --json` printed into a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no report.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        serde_json::from_str(&text).map_err(|error| Error::Config {
+            path: path.to_owned(),
+            reason: format!("not a report of `more-r1 eval --json`: {error}"),
+        })
+    }
 }
 
 /// How well labels agree with the steps before them.

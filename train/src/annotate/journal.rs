@@ -129,7 +129,7 @@ mod tests {
             answer: None,
             ..entry("c")
         };
-        let entries = vec![entry("a"), failed("b", "no"), lost, failed("b", "still no")];
+        let entries = [entry("a"), failed("b", "no"), lost, failed("b", "still no")];
         // What is written can be read, also by those who knew no reasons.
         let lines = entries
             .iter()
