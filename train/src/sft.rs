@@ -36,12 +36,14 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// Runs (or goes on with) the run that `config` describes, on `device`.
+/// Runs (or goes on with) the run that `config` describes, on `devices`: the first keeps the optimizer, all share the steps.
 ///
 /// # Errors
 /// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
-pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
+pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
+    let workers = Workers::new(config.training.workers, devices);
+    let workers = workers.map_err(Error::config(&config.run_dir))?;
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let ontology = config.ontology()?;
     let records = stratified(
@@ -50,7 +52,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         config.training.seed,
     );
     let base = base_checkpoint(config, &ontology, &records)?;
-    let device = device.clone().autodiff();
+    let device = devices[0].clone().autodiff();
     let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
     let (first, mut optimizer) = match state::resume(config, &checkpoint.config, &device)? {
         Some(resumed) => {
@@ -65,7 +67,6 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut log = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
-    let workers = Workers::new(training.workers);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);

@@ -1,6 +1,7 @@
 //! Supervised fine-tuning end to end on a toy: it learns, it repeats, and a run that was interrupted ends where an
 //! uninterrupted one does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
@@ -100,14 +101,14 @@ fn metrics(config: &SftConfig) -> Vec<Metrics> {
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let whole = config(folder.path(), "whole");
-    let done = sft::run(&whole, &device).expect("the run ends");
+    let done = sft::run(&whole, &devices).expect("the run ends");
     assert_eq!(done.steps, 6, "1.5 epochs of 16 records in steps of 4");
 
     let mut cut = config(folder.path(), "cut");
     cut.training.max_steps = Some(3);
-    sft::run(&cut, &device).expect("the first part ends");
+    sft::run(&cut, &devices).expect("the first part ends");
     // What a kill may leave: a checkpoint half written, and a metric line behind the last checkpoint.
     std::fs::create_dir_all(cut.run_dir.join("checkpoint-4.tmp")).expect("writable");
     std::fs::write(
@@ -127,7 +128,7 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     text.push_str("\n{\"step\":5,");
     std::fs::write(&log, text).expect("writable");
     cut.training.max_steps = None;
-    sft::run(&cut, &device).expect("the second part ends");
+    sft::run(&cut, &devices).expect("the second part ends");
 
     let essence = |config: &SftConfig| {
         metrics(config)
@@ -150,6 +151,89 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     );
 }
 
+/// Losses and gradient norms of a run, and its last weights by key.
+fn outcome(config: &SftConfig, devices: &[Device]) -> (Vec<(f64, f64)>, Weights) {
+    let done = sft::run(config, devices).expect("the run ends");
+    let told = metrics(config)
+        .iter()
+        .map(|m| (m.loss, m.grad_norm))
+        .collect();
+    let files = Files::Dir(done.checkpoint);
+    let checkpoint = Checkpoint::open(&files, DType::F32, &Device::flex()).expect("just written");
+    (told, model::save::parameters(&checkpoint.network))
+}
+
+type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// How far `a` is from `b`, as a share of the way that `b` has come from `start`.
+fn apart(a: &Weights, b: &Weights, start: &Weights) -> f64 {
+    let distance = |a: &Weights, b: &Weights| {
+        let squares = a.iter().flat_map(|(key, (_, values))| {
+            let pairs = values.iter().zip(&b[key].1);
+            pairs.map(|(a, b)| f64::from(a - b).powi(2))
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    distance(a, b) / distance(b, start)
+}
+
+/// Data parallelism: the same records a step give the same run, whoever computes them. Where the order of sums is the same, so is
+/// every bit.
+#[test]
+fn two_ranks_are_one_rank_with_twice_the_batch() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let run = |name: &str, workers: usize, batch: usize, devices: &[Device]| {
+        let mut config = config(folder.path(), name);
+        config.training.group_by_photo = false;
+        config.training.workers = workers;
+        config.training.train_batch_size = batch;
+        config.training.gradient_accumulation_steps = 4 / batch;
+        config.training.max_steps = Some(3);
+        outcome(&config, devices)
+    };
+    let flex = Device::flex();
+    let two = run("two", 2, 4, &[flex.clone(), flex.clone()]);
+    let (told, weights) = &two;
+    // Passes of two records, one after another: the same sums in the same order.
+    assert!(two == run("accumulated", 1, 2, std::slice::from_ref(&flex)));
+    assert!(two == run("threads", 2, 4, std::slice::from_ref(&flex)));
+    // One pass of four: products of other shapes add in another order.
+    let (once, alone) = run("one", 1, 4, std::slice::from_ref(&flex));
+    let files = Files::Dir(folder.path().join("one/base"));
+    let base = Checkpoint::open(&files, DType::F32, &flex).expect("the run made it");
+    let start = model::save::parameters(&base.network);
+    let share = apart(weights, &alone, &start);
+    println!("weights {share:.2e} apart, {told:?} {once:?}");
+    assert_eq!(told.len(), 3);
+    for ((loss, norm), (one_loss, one_norm)) in told.iter().zip(&once) {
+        assert!(
+            (loss - one_loss).abs() < 1e-5 * one_loss,
+            "{told:?} {once:?}"
+        );
+        assert!(
+            (norm - one_norm).abs() < 1e-4 * one_norm,
+            "{told:?} {once:?}"
+        );
+    }
+    // AdamW divides by the root of the mean square, so that rounding counts in full where a gradient is nearly nothing.
+    assert!(share < 1e-2, "{share}");
+}
+
+#[test]
+fn devices_share_the_workers_evenly() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.training.workers = 3;
+    let error = sft::run(&config, &[Device::flex(), Device::flex()]).expect_err("one is left over");
+    let said = error.to_string();
+    assert!(
+        said.contains("training.workers is 3") && said.contains("2"),
+        "{said}"
+    );
+}
+
 /// What is shared in a pass is computed once; nobody learns anything else by it.
 #[test]
 fn examples_in_one_pass_learn_what_each_learns_alone() {
@@ -157,7 +241,7 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
     let data = corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     let files = Files::Dir(config.run_dir.join("checkpoint-1"));
     let device = Device::flex().autodiff();
     let checkpoint = Checkpoint::open(&files, DType::F32, &device).expect("a whole checkpoint");
@@ -217,9 +301,9 @@ fn another_configuration_does_not_go_on_with_the_run() {
     corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     config.training.learning_rate = 1e-3;
-    let error = sft::run(&config, &Device::flex()).expect_err("the recipe has changed");
+    let error = sft::run(&config, &[Device::flex()]).expect_err("the recipe has changed");
     assert!(
         error.to_string().contains("another configuration"),
         "{error}"
@@ -233,7 +317,7 @@ fn frozen_parts_keep_their_values_and_the_rest_learns() {
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(2);
     config.training.freeze = vec!["visual".into()];
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     let open = |name: &str| {
         let files = Files::Dir(config.run_dir.join(name));
         let checkpoint =
@@ -253,7 +337,7 @@ fn an_untrained_model_already_follows_the_grammar() {
     let data = corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    let summary = sft::run(&config, &Device::flex()).expect("the run ends");
+    let summary = sft::run(&config, &[Device::flex()]).expect("the run ends");
     let files = Files::Dir(summary.checkpoint);
     let extractor = Extractor::open("toy", &files, Ontology::more().clone(), Options::default())
         .expect("opens");
@@ -292,7 +376,7 @@ fn a_model_learns_to_answer_with_the_label_alone() {
     let lines = lines.collect::<Vec<_>>().join("\n");
     std::fs::write(&config.data.train, lines).expect("writable");
     config.training.target = Form::Label;
-    let summary = sft::run(&config, &Device::flex()).expect("no trace is asked for");
+    let summary = sft::run(&config, &[Device::flex()]).expect("no trace is asked for");
     let losses: Vec<f64> = metrics(&config).iter().map(|m| m.loss).collect();
     assert!(losses[5] < losses[0] - 0.2, "it learns: {losses:?}");
     // Traces that are there change nothing: no token is made of words that it will not read or write.

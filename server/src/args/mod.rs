@@ -3,6 +3,7 @@
 //! Every flag can also be given as the environment variable `MORE_R1_` plus its name in capitals.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::{Enforce, Template};
@@ -92,8 +93,13 @@ pub struct ModelArgs {
     /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
     #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// What computes; cuda needs a build with the feature of that name.
-    #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
+    /// What computes: cpu, or cuda (cuda:1 is the second GPU), which needs a build with the feature of that name.
+    #[arg(
+        long,
+        env = "MORE_R1_DEVICE",
+        default_value = "cpu",
+        value_name = "NAME"
+    )]
     pub device: DeviceName,
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
@@ -123,13 +129,28 @@ pub struct ModelArgs {
     pub max_answer_tokens: usize,
 }
 
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// What computes: `cpu`, `cuda`, `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceName {
     /// The processor.
     Cpu,
-    /// The first NVIDIA GPU; only in a build with the feature `cuda`.
-    Cuda,
+    /// The NVIDIA GPU of this number, from 0; only in a build with the feature `cuda`.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => return Ok(Self::Cuda(0)),
+            _ => {}
+        }
+        let number = text.strip_prefix("cuda:").and_then(|it| it.parse().ok());
+        let number = number.ok_or("devices are cpu, cuda, cuda:0, cuda:1 and so on")?;
+        Ok(Self::Cuda(number))
+    }
 }
 
 /// Number formats of weights.

@@ -7,7 +7,7 @@ use train::{grpo, sft};
 
 use crate::args::{SftArgs, TrainArgs};
 use crate::command::{Failure, plan, print, read_file};
-use crate::settings::device;
+use crate::settings::devices;
 
 pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
     let run = &args.run;
@@ -16,7 +16,7 @@ pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
     if args.dry_run {
         return plan::run(&config, &args.plan, json);
     }
-    let summary = sft::run(&config, &device(run.device)?)?;
+    let summary = sft::run(&config, &devices(&run.device)?)?;
     print(json, &summary, |summary| {
         format!(
             "{}: {} steps over {} records, loss {:.4}, {:.0} s",
@@ -33,7 +33,7 @@ pub fn grpo(args: &TrainArgs, json: bool) -> Result<(), Failure> {
     read_file("--config", &args.config)?;
     let config = GrpoConfig::read(&args.config)?;
     let rewards = Rewards::paper(config.grpo.long_characters);
-    let summary = grpo::run(&config, rewards, &device(args.device)?)?;
+    let summary = grpo::run(&config, rewards, &devices(&args.device)?)?;
     print(json, &summary, |summary| {
         format!(
             "{}: {} updates, reward {:.3}, {:.0} s",

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::guide::{Lexicon, Script};
-use model::{Checkpoint, Files};
+use model::{Checkpoint, Files, Qwen};
 use proto::{Form, Ontology};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,13 +31,13 @@ use self::advantage::mean_and_std;
 use self::config::GrpoConfig;
 use self::mix::Mixer;
 use self::reward::{Judged, Rewards};
-use self::rollout::{Rollout, roll_out};
+use self::rollout::{Drawing, Rollout};
 use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
 use crate::log::{self, Completion, Sampled};
-use crate::optim::{AdamW, frozen, plain};
+use crate::optim::{AdamW, frozen};
 use crate::workers::Workers;
 use crate::{Error, progress, state};
 
@@ -105,16 +105,17 @@ pub struct Metrics {
     pub elapsed: f64,
 }
 
-/// Runs (or goes on with) the run that `config` describes, on `device`, judged by those of `rewards` that it names.
+/// Runs (or goes on with) the run that `config` describes, judged by those of `rewards` that it names. All `devices` share drawing
+/// and learning, the first keeps the optimizer.
 ///
 /// # Errors
 /// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
-pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Summary, Error> {
+pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
-    let mut run = Run::open(config, rewards, device)?;
+    let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
-    let (first, mut optimizer) = run.resume(device)?;
+    let (first, mut optimizer) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
@@ -186,18 +187,25 @@ struct Run<'a> {
     weights: Vec<f64>,
     records: Vec<Record>,
     mixer: Mixer,
+    devices: &'a [Device],
     workers: Workers,
     /// What is trained.
     checkpoint: Checkpoint,
-    /// The Stage-1 model, if the distance from it counts.
-    reference: Option<model::Qwen>,
+    /// The Stage-1 model on each device, if the distance from it counts.
+    references: Vec<Qwen>,
     /// Leads the answers, if they are led.
     script: Option<Arc<Script>>,
 }
 
 impl<'a> Run<'a> {
-    fn open(config: &'a GrpoConfig, rewards: Rewards, device: &Device) -> Result<Self, Error> {
+    fn open(
+        config: &'a GrpoConfig,
+        rewards: Rewards,
+        devices: &'a [Device],
+    ) -> Result<Self, Error> {
         let grpo = &config.grpo;
+        let workers = Workers::new(config.training.workers, devices);
+        let workers = workers.map_err(Error::config(&config.run_dir))?;
         let fault = |reason: String| Error::Config {
             path: config.run_dir.clone(),
             reason,
@@ -217,7 +225,7 @@ impl<'a> Run<'a> {
         check_labels(&ontology, &records)?;
         let files = Files::Dir(config.model.clone());
         let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
-        let mut checkpoint = open(&device.clone().autodiff())?;
+        let mut checkpoint = open(&devices[0].clone().autodiff())?;
         checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
@@ -226,7 +234,8 @@ impl<'a> Run<'a> {
             let ontology = Arc::new(ontology.clone());
             Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
-        let reference = (grpo.beta > 0.0).then(|| open(device)).transpose()?;
+        let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
+        let references = kept_near.map(|device| Ok(open(device)?.network));
         let weights = grpo.reward_weights.clone();
         Ok(Self {
             config,
@@ -234,17 +243,18 @@ impl<'a> Run<'a> {
             rewards,
             mixer: Mixer::new(&records, hard, config.mixing, config.training.seed),
             records,
-            workers: Workers::new(config.training.workers),
+            devices,
+            workers,
             checkpoint,
-            reference: reference.map(|it| it.network),
+            references: references.collect::<Result<_, model::Error>>()?,
             script,
             ontology,
         })
     }
 
     /// Goes on from the newest checkpoint, if there is one: the updates done, and the optimizer.
-    fn resume(&mut self, device: &Device) -> Result<(usize, AdamW), Error> {
-        let device = device.clone().autodiff();
+    fn resume(&mut self) -> Result<(usize, AdamW), Error> {
+        let device = self.devices[0].clone().autodiff();
         let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
         let Some(resumed) = resumed else {
             return Ok((0, AdamW::new(self.config.training.adamw)));
@@ -268,7 +278,7 @@ impl<'a> Run<'a> {
     fn policy(&self) -> update::Policy<'_> {
         update::Policy {
             checkpoint: &self.checkpoint,
-            reference: self.reference.as_ref(),
+            references: &self.references,
             workers: &self.workers,
             terms: self.config.terms(),
             temperature: self.config.grpo.temperature,
@@ -294,9 +304,13 @@ impl<'a> Run<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.training.seed);
         rng.set_stream(ANSWERS + index as u64);
         let seeds = std::iter::repeat_with(|| rng.random());
-        let mut drawn = self.checkpoint.clone();
-        drawn.network = plain(drawn.network);
-        let answers = roll_out(drawn, &asked, self.script.as_ref(), grpo, seeds)?;
+        let drawing = Drawing {
+            checkpoint: &self.checkpoint,
+            devices: self.devices,
+            script: self.script.as_ref(),
+            grpo,
+        };
+        let answers = drawing.roll_out(&asked, seeds)?;
         let judged = answers.iter().zip(&records);
         let rewards: Vec<Vec<Vec<f64>>> = judged
             .map(|(answers, record)| self.judge(answers, record))
