@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::lines::Lines;
@@ -17,9 +19,9 @@ pub struct Metrics {
     pub epoch: f64,
     /// Nats a response token, over the steps since the last line.
     pub loss: f64,
-    /// Rate of this step; runs before had it as `learning_rate`.
-    #[serde(rename = "lr", alias = "learning_rate")]
-    pub learning_rate: f64,
+    /// Rate of this step; lines of earlier versions call it `learning_rate`.
+    #[serde(alias = "learning_rate")]
+    pub lr: f64,
     /// Norm of this step's gradient before clipping.
     pub grad_norm: f64,
     /// Records a second since the run (or its resumption) began.
@@ -58,6 +60,35 @@ pub struct Completion {
     pub advantage: f64,
 }
 
+/// Sums over the records of steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Nats.
+    #[serde(deserialize_with = "exact")]
+    pub loss: f64,
+    /// Response tokens, each counted by its weight.
+    #[serde(deserialize_with = "exact")]
+    pub tokens: f64,
+    /// Records.
+    #[serde(deserialize_with = "exact")]
+    pub records: f64,
+}
+
+impl Sums {
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.tokens += other.tokens;
+        self.records += other.records;
+    }
+}
+
+/// A number as it was before it was written: JSON's own reader may miss it by a bit (serde_json without `float_roundtrip`).
+pub(crate) fn exact<'de, D: Deserializer<'de>>(reader: D) -> Result<f64, D::Error> {
+    let text = Box::<RawValue>::deserialize(reader)?;
+    text.get().parse().map_err(D::Error::custom)
+}
+
 /// Opens the log at `path` for more, without the lines behind `step` (a killed run may have written some).
 ///
 /// # Errors
@@ -72,4 +103,29 @@ pub fn open(path: &Path, step: usize) -> Result<Lines, Error> {
         Ok(line.filter(|line| line.step <= step))
     })?;
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_read_as_they_were_written() {
+        let sums = Sums {
+            loss: 1.0 / 3.0 + 1e3,
+            tokens: 5e-324,
+            records: 122_416_294_033_786_585.0, // serde_json's own reader has missed numbers of this length
+        };
+        let text = serde_json::to_string(&sums).expect("plain data");
+        let read: Sums = serde_json::from_str(&text).expect("our own text");
+        assert_eq!(read, sums);
+    }
+
+    #[test]
+    fn lines_of_earlier_versions_are_read() {
+        let line = "{\"step\":1,\"epoch\":0.1,\"loss\":5.5,\"learning_rate\":0.001,\"grad_norm\":1.0,\"samples/s\":3.0,\
+            \"tokens/s\":700.0,\"elapsed\":2.0}";
+        let line: Metrics = serde_json::from_str(line).expect("the same but for a name");
+        assert!((line.lr - 0.001).abs() < 1e-12);
+    }
 }

@@ -13,11 +13,12 @@ use serde::Serialize;
 use crate::config::SftConfig;
 use crate::data::{Record, read_records};
 use crate::example::Examples;
-use crate::log::Metrics;
+use crate::log::{Metrics, Sums};
 use crate::loss::{response_loss, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
+use crate::state::Snapshot;
 use crate::workers::Workers;
 use crate::{Error, log, progress, scratch, state};
 
@@ -54,12 +55,13 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let base = base_checkpoint(config, &ontology, &records)?;
     let device = devices[0].clone().autodiff();
     let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
-    let (first, mut optimizer) = match state::resume(config, &checkpoint.config, &device)? {
+    let resumed = state::resume(config, &checkpoint.config, &device)?;
+    let (first, mut optimizer, mut since) = match resumed {
         Some(resumed) => {
             checkpoint.network = resumed.network;
-            (resumed.step, resumed.optimizer)
+            (resumed.step, resumed.optimizer, resumed.since)
         }
-        None => (0, AdamW::new(config.training.adamw)),
+        None => (0, AdamW::new(config.training.adamw), Sums::default()),
     };
     checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
     let schedule = config.schedule_steps(records.len());
@@ -69,7 +71,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let bar = progress::bar(last, "steps").with_position(first as u64);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
-    let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
+    let (mut seen, mut loss) = (Sums::default(), f64::NAN);
     for step in first..last {
         let batch: Vec<Draw> = (0..config.records_per_step())
             .map(|i| step * config.records_per_step() + i)
@@ -108,13 +110,14 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         let done = step + 1;
         bar.set_message(format!("loss {loss:.4}"));
         bar.inc(1);
-        if done % training.logging_steps == 0 || done == last {
+        // A run that `max_steps` ends is the beginning of the whole one, so it has no line of its own.
+        if done % training.logging_steps == 0 || done == schedule {
             let elapsed = begin.elapsed().as_secs_f64();
             let metrics = Metrics {
                 step: done,
                 epoch: (done * config.records_per_step()) as f64 / records.len() as f64,
                 loss,
-                learning_rate: rate,
+                lr: rate,
                 grad_norm: norm,
                 samples_per_second: seen.records / elapsed,
                 tokens_per_second: seen.tokens / elapsed,
@@ -125,7 +128,13 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             since = Sums::default();
         }
         if done % training.save_steps == 0 || done == last {
-            state::save(&base, config, done, &checkpoint.network, &optimizer)?;
+            let snapshot = Snapshot {
+                step: done,
+                network: &checkpoint.network,
+                optimizer: &optimizer,
+                since,
+            };
+            state::save(&base, config, &snapshot)?;
         }
     }
     bar.finish();
@@ -195,22 +204,6 @@ fn base_checkpoint(
         std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
     }
     Ok(target)
-}
-
-/// Sums over the records of a step.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    loss: f64,
-    tokens: f64,
-    records: f64,
-}
-
-impl Sums {
-    fn add(&mut self, other: &Self) {
-        self.loss += other.loss;
-        self.tokens += other.tokens;
-        self.records += other.records;
-    }
 }
 
 /// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one

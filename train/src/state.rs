@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::log::Sums;
 use crate::optim::{AdamW, AdamWConfig};
 
 /// Where a checkpoint keeps its [`State`].
@@ -37,7 +38,23 @@ pub trait RunConfig: Clone + PartialEq + Serialize + DeserializeOwned {
 struct State<C> {
     step: usize,
     optimizer_steps: u32,
+    /// Absent from checkpoints of earlier versions.
+    #[serde(default)]
+    since: Sums,
     config: C,
+}
+
+/// What a checkpoint is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// Steps done.
+    pub step: usize,
+    /// The network after them.
+    pub network: &'a Qwen,
+    /// The optimizer after them.
+    pub optimizer: &'a AdamW,
+    /// What no line of metrics has told yet.
+    pub since: Sums,
 }
 
 /// What is needed to go on.
@@ -49,6 +66,8 @@ pub struct Resumed {
     pub network: Qwen,
     /// The optimizer after them.
     pub optimizer: AdamW,
+    /// What no line of metrics has told yet.
+    pub since: Sums,
 }
 
 /// Copies everything of a checkpoint that is not weights.
@@ -73,17 +92,21 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the checkpoint after `step` steps beside, renames it, and drops all but the newest `save_total_limit`.
+/// Writes a checkpoint beside, renames it, and drops all but the newest `save_total_limit`.
 ///
 /// # Errors
 /// A file that cannot be written; older checkpoints are untouched.
 pub fn save<C: RunConfig>(
     base: &Path,
     config: &C,
-    step: usize,
-    network: &Qwen,
-    optimizer: &AdamW,
+    snapshot: &Snapshot<'_>,
 ) -> Result<PathBuf, Error> {
+    let Snapshot {
+        step,
+        network,
+        optimizer,
+        since,
+    } = *snapshot;
     let run_dir = config.run_dir();
     let target = run_dir.join(format!("checkpoint-{step}"));
     let beside = run_dir.join(format!("checkpoint-{step}.tmp"));
@@ -112,6 +135,7 @@ pub fn save<C: RunConfig>(
     let state = State {
         step,
         optimizer_steps: optimizer.steps(),
+        since,
         config: config.clone(),
     };
     let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
@@ -190,6 +214,7 @@ pub fn resume<C: RunConfig>(
         step: state.step,
         network,
         optimizer,
+        since: state.since,
     }))
 }
 

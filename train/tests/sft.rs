@@ -133,7 +133,7 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let essence = |config: &SftConfig| {
         metrics(config)
             .iter()
-            .map(|m| (m.step, m.loss, m.learning_rate, m.grad_norm))
+            .map(|m| (m.step, m.loss, m.lr, m.grad_norm))
             .collect::<Vec<_>>()
     };
     assert_eq!(essence(&whole), essence(&cut), "every loss, bit for bit");
@@ -149,6 +149,30 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         !whole.run_dir.join("checkpoint-2").exists(),
         "only the newest two are kept"
     );
+}
+
+/// A line tells of the steps since the last one, also where a checkpoint lies between them.
+#[test]
+fn lines_do_not_depend_on_where_a_run_was_interrupted() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let run = |name: &str, cuts: &[usize]| {
+        let mut config = config(folder.path(), name);
+        config.training.save_steps = 3;
+        config.training.logging_steps = 2;
+        for &cut in cuts {
+            config.training.max_steps = Some(cut);
+            sft::run(&config, &[Device::flex()]).expect("a part ends");
+        }
+        config.training.max_steps = None;
+        sft::run(&config, &[Device::flex()]).expect("the run ends");
+        let line = |m: &Metrics| (m.step, m.loss, m.lr, m.grad_norm);
+        metrics(&config).iter().map(line).collect::<Vec<_>>()
+    };
+    let whole = run("whole", &[]);
+    assert_eq!(whole.iter().map(|it| it.0).collect::<Vec<_>>(), [2, 4, 6]);
+    assert_eq!(whole, run("cut", &[3]));
+    assert_eq!(whole, run("cut-twice", &[1, 5]));
 }
 
 /// Losses and gradient norms of a run, and its last weights by key.

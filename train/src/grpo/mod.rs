@@ -36,8 +36,9 @@ use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
-use crate::log::{self, Completion, Sampled};
+use crate::log::{self, Completion, Sampled, Sums};
 use crate::optim::{AdamW, frozen};
+use crate::state::Snapshot;
 use crate::workers::Workers;
 use crate::{Error, progress, state};
 
@@ -165,8 +166,13 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
         metrics.append(&[line])?;
         completions.append(&[batch.sampled(done, &run.rewards)])?;
         if done.is_multiple_of(training.save_steps) || done == last {
-            let network = &run.checkpoint.network;
-            state::save(&config.model, config, done, network, &optimizer)?;
+            let snapshot = Snapshot {
+                step: done,
+                network: &run.checkpoint.network,
+                optimizer: &optimizer,
+                since: Sums::default(), // every batch has its line
+            };
+            state::save(&config.model, config, &snapshot)?;
         }
     }
     bar.finish();
