@@ -8,6 +8,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod eval;
+mod events;
 pub mod example;
 pub mod grpo;
 pub mod hard;

@@ -1,4 +1,5 @@
-//! What a run tells while it goes on: files of JSON lines, each with its step, under the names people know.
+//! What a run tells while it goes on: files of JSON lines, each with its step, under the names people know, and the same numbers for
+//! `TensorBoard`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::Error;
+use crate::events::Events;
 use crate::lines::Lines;
+
+/// One line a logged step.
+const METRICS: &str = "metrics.jsonl";
 
 /// One line of `metrics.jsonl` in Stage 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,10 +88,47 @@ impl Sums {
     }
 }
 
-/// A number as it was before it was written: JSON's own reader may miss it by a bit (serde_json without `float_roundtrip`).
+/// A number as it was before it was written: JSON's own reader may miss it by a bit (`serde_json` without `float_roundtrip`).
 pub(crate) fn exact<'de, D: Deserializer<'de>>(reader: D) -> Result<f64, D::Error> {
     let text = Box::<RawValue>::deserialize(reader)?;
     text.get().parse().map_err(D::Error::custom)
+}
+
+/// The metrics of a run: `metrics.jsonl`, and `TensorBoard`'s events beside it.
+#[derive(Debug)]
+pub struct Log {
+    lines: Lines,
+    events: Events,
+}
+
+impl Log {
+    /// Goes on in `run_dir` after `step` steps.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn after(run_dir: &Path, step: usize) -> Result<Self, Error> {
+        Ok(Self {
+            lines: open(&run_dir.join(METRICS), step)?,
+            events: Events::after(run_dir, step),
+        })
+    }
+
+    /// Adds a line: an object with its `step`. What of it is no number says nothing to `TensorBoard`.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    ///
+    /// # Panics
+    /// When it is no such object.
+    pub fn append(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        self.lines.append(std::slice::from_ref(line))?;
+        let line = serde_json::to_value(line).expect("a line is plain data");
+        let step = line["step"].as_u64().expect("a line has its step");
+        let numbers = line.as_object().into_iter().flatten();
+        let scalars = numbers.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+        self.events
+            .append(step as usize, scalars.filter(|(name, _)| *name != "step"))
+    }
 }
 
 /// Opens the log at `path` for more, without the lines behind `step` (a killed run may have written some).

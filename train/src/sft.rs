@@ -13,14 +13,14 @@ use serde::Serialize;
 use crate::config::SftConfig;
 use crate::data::{Record, read_records};
 use crate::example::Examples;
-use crate::log::{Metrics, Sums};
+use crate::log::{Log, Metrics, Sums};
 use crate::loss::{response_loss, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
 use crate::state::Snapshot;
 use crate::workers::Workers;
-use crate::{Error, log, progress, scratch, state};
+use crate::{Error, progress, scratch, state};
 
 /// What a run ends with.
 #[derive(Clone, Debug, Serialize)]
@@ -45,29 +45,19 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
     let workers = Workers::new(config.training.workers, devices);
     let workers = workers.map_err(Error::config(&config.run_dir))?;
-    std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
-    let ontology = config.ontology()?;
-    let records = stratified(
-        read_records(&config.data.train)?,
-        config.data.fraction,
-        config.training.seed,
-    );
-    let base = base_checkpoint(config, &ontology, &records)?;
-    let device = devices[0].clone().autodiff();
-    let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
-    let resumed = state::resume(config, &checkpoint.config, &device)?;
-    let (first, mut optimizer, mut since) = match resumed {
-        Some(resumed) => {
-            checkpoint.network = resumed.network;
-            (resumed.step, resumed.optimizer, resumed.since)
-        }
-        None => (0, AdamW::new(config.training.adamw), Sums::default()),
-    };
-    checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+    let Run {
+        base,
+        ontology,
+        records,
+        mut checkpoint,
+        mut optimizer,
+        first,
+        mut since,
+    } = Run::open(config, &devices[0])?;
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
-    let mut log = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
+    let mut log = Log::after(&config.run_dir, first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
@@ -124,7 +114,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
                 elapsed,
             };
             tracing::info!(step = done, of = last, loss, "trained");
-            log.append(&[metrics])?;
+            log.append(&metrics)?;
             since = Sums::default();
         }
         if done % training.save_steps == 0 || done == last {
@@ -148,6 +138,55 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         checkpoint: path,
         seconds: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// A run before its next step.
+struct Run {
+    /// The checkpoint it started from.
+    base: PathBuf,
+    ontology: Ontology,
+    records: Vec<Record>,
+    /// What is trained.
+    checkpoint: Checkpoint,
+    optimizer: AdamW,
+    /// Steps done.
+    first: usize,
+    /// What no line of metrics has told yet.
+    since: Sums,
+}
+
+impl Run {
+    /// A new one, or what its newest checkpoint holds.
+    fn open(config: &SftConfig, device: &Device) -> Result<Self, Error> {
+        std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
+        let ontology = config.ontology()?;
+        let records = stratified(
+            read_records(&config.data.train)?,
+            config.data.fraction,
+            config.training.seed,
+        );
+        let base = base_checkpoint(config, &ontology, &records)?;
+        let device = device.clone().autodiff();
+        let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
+        let resumed = state::resume(config, &checkpoint.config, &device)?;
+        let (first, optimizer, since) = match resumed {
+            Some(resumed) => {
+                checkpoint.network = resumed.network;
+                (resumed.step, resumed.optimizer, resumed.since)
+            }
+            None => (0, AdamW::new(config.training.adamw), Sums::default()),
+        };
+        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        Ok(Self {
+            base,
+            ontology,
+            records,
+            checkpoint,
+            optimizer,
+            first,
+            since,
+        })
+    }
 }
 
 /// Records that come together: those of a photo, photos in the order of their first records, or each by itself.

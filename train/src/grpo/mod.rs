@@ -36,7 +36,7 @@ use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
-use crate::log::{self, Completion, Sampled, Sums};
+use crate::log::{self, Completion, Log, Sampled, Sums};
 use crate::optim::{AdamW, frozen};
 use crate::state::Snapshot;
 use crate::workers::Workers;
@@ -121,7 +121,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
-    let mut metrics = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
+    let mut metrics = Log::after(&config.run_dir, first)?;
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::bar(last, "updates").with_position(first as u64);
     let mut reward = f64::NAN;
@@ -163,7 +163,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
         reward = line.reward;
         bar.set_message(format!("reward {reward:.3}"));
         tracing::info!(step = done, of = last, reward, "trained");
-        metrics.append(&[line])?;
+        metrics.append(&line)?;
         completions.append(&[batch.sampled(done, &run.rewards)])?;
         if done.is_multiple_of(training.save_steps) || done == last {
             let snapshot = Snapshot {
