@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use proto::{Form, Ontology, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::Error;
 use crate::optim::AdamWConfig;
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
+use crate::watch::{Evaluation, Watch};
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub struct SftConfig {
     pub data: DataConfig,
     /// How it is trained.
     pub training: TrainingConfig,
+    /// How it is evaluated meanwhile; not at all without.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Exactly one of the two.
@@ -41,6 +45,8 @@ pub struct ModelConfig {
 pub struct DataConfig {
     /// Records with traces.
     pub train: PathBuf,
+    /// Records that `[evaluation]` asks.
+    pub dev: Option<PathBuf>,
     /// The folder of their images.
     pub images: PathBuf,
     /// The relations; MORE's 21 without.
@@ -210,7 +216,8 @@ impl SftConfig {
             .hold(
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
-            )?;
+            )?
+            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?;
         Ok(config)
     }
 
@@ -220,6 +227,18 @@ impl SftConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         ontology_or_more(self.data.ontology.as_deref())
+    }
+
+    /// Who evaluates the run on `device`, if it is.
+    ///
+    /// # Errors
+    /// As [`Watch::open`].
+    pub(crate) fn watch(&self, device: &Device) -> Result<Option<Watch<'_>>, Error> {
+        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
+            return Ok(None);
+        };
+        let template = self.training.templates[0];
+        Watch::open(evaluation, dev, template, device).map(Some)
     }
 
     /// Records an optimizer step sees.
@@ -256,6 +275,7 @@ impl RunConfig for SftConfig {
     fn essence(&self) -> Self {
         let mut essence = self.clone();
         essence.training.max_steps = None;
+        essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence
     }
 }
@@ -305,6 +325,30 @@ impl<'a> Checks<'a> {
     /// Of the file at `path`.
     pub(crate) fn of(path: &'a Path) -> Self {
         Self(path)
+    }
+
+    /// Goes on if evaluations can be made so, from records of which `dev` tells whether they are named.
+    pub(crate) fn evaluation(
+        self,
+        evaluation: Option<&Evaluation>,
+        dev: bool,
+    ) -> Result<Self, Error> {
+        let Some(evaluation) = evaluation else {
+            return Ok(self);
+        };
+        self.hold(dev, "[evaluation] needs data.dev")?
+            .hold(
+                evaluation.eval_steps > 0 && evaluation.eval_batch_size > 0,
+                "evaluation.eval_steps and eval_batch_size must be above 0",
+            )?
+            .hold(
+                evaluation.eval_records != Some(0),
+                "evaluation.eval_records must be above 0",
+            )?
+            .hold(
+                evaluation.early_stopping_patience != Some(0),
+                "evaluation.early_stopping_patience must be above 0",
+            )
     }
 
     /// Goes on if `holds`, else says what does not.

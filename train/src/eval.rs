@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use indicatif::ProgressBar;
 use model::guide::Script;
 use model::{Extractor, Terms};
 use proto::Form;
@@ -110,13 +111,26 @@ pub struct Answered {
 pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, Error> {
     let mut records = read_records(&options.data)?;
     records.truncate(options.limit.unwrap_or(usize::MAX));
+    let bar = progress::bar(records.len(), "records");
+    over(extractor, records, options, &bar)
+}
+
+/// The same over `records`, telling `bar` how far it is.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn over(
+    extractor: &Extractor,
+    mut records: Vec<Record>,
+    options: &EvalOptions,
+    bar: &ProgressBar,
+) -> Result<EvalReport, Error> {
     if options.shuffle_text {
         shuffle_texts(&mut records);
     }
     let ontology = extractor.ontology();
     check_labels(&ontology, &records)?; // better known before the first answer than behind it
     let begin = Instant::now();
-    let bar = progress::bar(records.len(), "records");
     let mut tally = Tally {
         confusion: Confusion::new(&ontology),
         answers: vec![],

@@ -31,6 +31,7 @@ pub mod sft;
 pub mod share;
 mod state;
 pub mod synth;
+pub mod watch;
 mod workers;
 
 pub use error::Error;

@@ -18,7 +18,8 @@ use crate::loss::{response_loss, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
-use crate::state::Snapshot;
+use crate::state::{Resumed, Snapshot};
+use crate::watch::Standing;
 use crate::workers::Workers;
 use crate::{Error, progress, scratch, state};
 
@@ -29,6 +30,10 @@ pub struct Summary {
     pub steps: usize,
     /// The last loss.
     pub loss: f64,
+    /// How its evaluations went, if there were any.
+    pub standing: Standing,
+    /// Whether it ended since nothing better was to be expected.
+    pub stopped_early: bool,
     /// Records it learned from.
     pub records: usize,
     /// The trained checkpoint, in Hugging Face layout.
@@ -53,6 +58,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         mut optimizer,
         first,
         mut since,
+        mut standing,
     } = Run::open(config, &devices[0])?;
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
@@ -61,8 +67,11 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let bar = progress::bar(last, "steps").with_position(first as u64);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
-    let (mut seen, mut loss) = (Sums::default(), f64::NAN);
-    for step in first..last {
+    let evaluation = config.evaluation.as_ref();
+    let watch = config.watch(&devices[0])?;
+    let (mut seen, mut loss, mut done) = (Sums::default(), f64::NAN, first);
+    while done < last && !standing.exhausted(evaluation) {
+        let step = done;
         let batch: Vec<Draw> = (0..config.records_per_step())
             .map(|i| step * config.records_per_step() + i)
             .map(|index| order.draw(index, &training.templates, training.shorten))
@@ -97,7 +106,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         since.add(&sums);
         seen.add(&sums);
         loss = since.loss / since.tokens;
-        let done = step + 1;
+        done += 1;
         bar.set_message(format!("loss {loss:.4}"));
         bar.inc(1);
         // A run that `max_steps` ends is the beginning of the whole one, so it has no line of its own.
@@ -117,25 +126,36 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             log.append(&metrics)?;
             since = Sums::default();
         }
-        if done % training.save_steps == 0 || done == last {
+        let mut best = false;
+        if let Some(watch) = watch.as_ref().filter(|it| it.due(done)) {
+            let examples = Examples {
+                checkpoint: &checkpoint,
+                ..examples
+            };
+            let (line, found) = watch.evaluate(done, examples)?;
+            log.append(&line)?;
+            best = standing.note(found);
+        }
+        let ends = done == last || standing.exhausted(evaluation);
+        if done % training.save_steps == 0 || best || ends {
             let snapshot = Snapshot {
                 step: done,
                 network: &checkpoint.network,
                 optimizer: &optimizer,
                 since,
+                standing,
             };
             state::save(&base, config, &snapshot)?;
         }
     }
     bar.finish();
-    let path = config
-        .run_dir
-        .join(format!("checkpoint-{}", last.max(first)));
     Ok(Summary {
-        steps: last.max(first),
+        steps: done,
         loss,
+        standing,
+        stopped_early: done < last,
         records: records.len(),
-        checkpoint: path,
+        checkpoint: config.run_dir.join(format!("checkpoint-{done}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
 }
@@ -153,6 +173,7 @@ struct Run {
     first: usize,
     /// What no line of metrics has told yet.
     since: Sums,
+    standing: Standing,
 }
 
 impl Run {
@@ -169,22 +190,21 @@ impl Run {
         let device = device.clone().autodiff();
         let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
         let resumed = state::resume(config, &checkpoint.config, &device)?;
-        let (first, optimizer, since) = match resumed {
-            Some(resumed) => {
-                checkpoint.network = resumed.network;
-                (resumed.step, resumed.optimizer, resumed.since)
-            }
-            None => (0, AdamW::new(config.training.adamw), Sums::default()),
+        let resumed = match resumed {
+            Some(resumed) => resumed,
+            None => Resumed::new(checkpoint.network, config),
         };
+        checkpoint.network = resumed.network;
         checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
         Ok(Self {
             base,
             ontology,
             records,
             checkpoint,
-            optimizer,
-            first,
-            since,
+            optimizer: resumed.optimizer,
+            first: resumed.step,
+            since: resumed.since,
+            standing: resumed.standing,
         })
     }
 }

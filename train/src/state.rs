@@ -15,9 +15,12 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::log::Sums;
 use crate::optim::{AdamW, AdamWConfig};
+use crate::watch::{Best, Standing};
 
 /// Where a checkpoint keeps its [`State`].
 pub(crate) const STATE: &str = "trainer_state.json";
+/// Where a run says which of its checkpoints is the best.
+const BEST: &str = "best.json";
 const OPTIMIZER: &str = "optimizer.bin"; // safetensors inside; the name keeps it apart from the weights
 
 /// The configuration of a run, as far as its checkpoints are concerned.
@@ -41,6 +44,8 @@ struct State<C> {
     /// Absent from checkpoints of earlier versions.
     #[serde(default)]
     since: Sums,
+    #[serde(default)]
+    standing: Standing,
     config: C,
 }
 
@@ -55,6 +60,8 @@ pub struct Snapshot<'a> {
     pub optimizer: &'a AdamW,
     /// What no line of metrics has told yet.
     pub since: Sums,
+    /// How its evaluations went.
+    pub standing: Standing,
 }
 
 /// What is needed to go on.
@@ -68,6 +75,30 @@ pub struct Resumed {
     pub optimizer: AdamW,
     /// What no line of metrics has told yet.
     pub since: Sums,
+    /// How its evaluations went.
+    pub standing: Standing,
+}
+
+impl Resumed {
+    /// A run that has not begun.
+    pub fn new(network: Qwen, config: &impl RunConfig) -> Self {
+        Self {
+            step: 0,
+            network,
+            optimizer: AdamW::new(config.adamw()),
+            since: Sums::default(),
+            standing: Standing::default(),
+        }
+    }
+}
+
+/// The best checkpoint of a run, as [`BEST`] says it.
+#[derive(Debug, Serialize)]
+struct BestFile {
+    #[serde(flatten)]
+    best: Best,
+    /// Its folder in that of the run.
+    path: String,
 }
 
 /// Copies everything of a checkpoint that is not weights.
@@ -92,7 +123,8 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a checkpoint beside, renames it, and drops all but the newest `save_total_limit`.
+/// Writes a checkpoint beside, renames it, says in [`BEST`] which is the best, and drops all but that and the newest
+/// `save_total_limit`.
 ///
 /// # Errors
 /// A file that cannot be written; older checkpoints are untouched.
@@ -106,6 +138,7 @@ pub fn save<C: RunConfig>(
         network,
         optimizer,
         since,
+        standing,
     } = *snapshot;
     let run_dir = config.run_dir();
     let target = run_dir.join(format!("checkpoint-{step}"));
@@ -136,6 +169,7 @@ pub fn save<C: RunConfig>(
         step,
         optimizer_steps: optimizer.steps(),
         since,
+        standing,
         config: config.clone(),
     };
     let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
@@ -144,12 +178,25 @@ pub fn save<C: RunConfig>(
         std::fs::remove_dir_all(&target).map_err(Error::io(&target))?;
     }
     std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
+    if let Some(best) = standing.best {
+        write_best(run_dir, best)?;
+    }
     let mut old = checkpoints(run_dir)?;
     old.truncate(old.len().saturating_sub(config.save_total_limit()));
+    old.retain(|(step, _)| standing.best.is_none_or(|best| best.step != *step));
     for (_, path) in old {
         std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
     Ok(target)
+}
+
+/// Names the best checkpoint, whole or not at all.
+fn write_best(run_dir: &Path, best: Best) -> Result<(), Error> {
+    let path = format!("checkpoint-{}", best.step);
+    let text = serde_json::to_string_pretty(&BestFile { best, path }).expect("plain data");
+    let (target, beside) = (run_dir.join(BEST), run_dir.join("best.json.tmp"));
+    std::fs::write(&beside, text).map_err(Error::io(&beside))?;
+    std::fs::rename(&beside, &target).map_err(Error::io(&target))
 }
 
 /// The newest checkpoint of a run, or `None` where there is none.
@@ -215,6 +262,7 @@ pub fn resume<C: RunConfig>(
         network,
         optimizer,
         since: state.since,
+        standing: state.standing,
     }))
 }
 

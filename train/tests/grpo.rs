@@ -16,6 +16,7 @@ use train::optim::AdamWConfig;
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
+use train::watch::{Evaluation, Metric};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -164,6 +165,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
         },
         data: DataConfig {
             train: folder.join("data/train.jsonl"),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
             fraction: 1.0,
@@ -189,6 +191,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             logging_steps: 1,
             max_steps: None,
         },
+        evaluation: None,
     };
     sft::run(&config, &[Device::flex()])
         .expect("the run ends")
@@ -202,6 +205,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
         data: Questions {
             hard: folder.join("data/dev.jsonl"),
             easy: Some(folder.join("data/test.jsonl")),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
         },
@@ -236,6 +240,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             save_total_limit: 9,
             max_steps: None,
         },
+        evaluation: None,
     }
 }
 
@@ -262,7 +267,8 @@ fn rewards() -> Rewards {
 fn metrics(config: &GrpoConfig) -> Vec<Metrics> {
     let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
     let read = |line| serde_json::from_str(line).expect("our own lines");
-    text.lines().map(read).collect()
+    let lines = text.lines().filter(|line| !line.contains("\"eval/"));
+    lines.map(read).collect()
 }
 
 /// All that does not tell the time.
@@ -382,6 +388,35 @@ fn two_ranks_are_one_rank_with_twice_the_batch() {
     );
 }
 
+/// A toy gets nothing right, so the first evaluation stays the best and patience ends.
+#[test]
+fn a_run_is_evaluated_and_ends_when_nothing_better_comes() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.data.dev = Some(folder.path().join("data/test.jsonl"));
+    config.training.learning_rate = 1e-9;
+    config.training.save_total_limit = 1;
+    config.evaluation = Some(Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::F1,
+        early_stopping_patience: Some(2),
+        eval_records: Some(2),
+        eval_batch_size: 2,
+    });
+    let done = grpo::run(&config, rewards(), &[Device::flex()]).expect("the run ends");
+    assert!(done.stopped_early && done.steps == 6, "{done:?}");
+    let best = done.standing.best.expect("the first");
+    assert_eq!((best.step, done.standing.since_best), (2, 2));
+    assert!(config.run_dir.join("best.json").exists());
+    let kept = |step: usize| config.run_dir.join(format!("checkpoint-{step}")).exists();
+    assert_eq!([2, 4, 6].map(kept), [true, false, true]);
+    let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
+    assert_eq!(text.matches("\"eval/f1\"").count(), 3);
+    assert_eq!(text.matches("\"eval/accuracy\"").count(), 3);
+}
+
 /// `Brief` alone, without a reference: the reward grows.
 #[test]
 fn what_is_rewarded_grows() {
@@ -470,6 +505,50 @@ fn what_cannot_be_meant_is_named() {
     let error = read(&config).expect_err("not a multiple of two updates");
     assert!(error.to_string().contains("training.save_steps"), "{error}");
     config.training.save_steps = 2;
+    let evaluation = Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::F1,
+        early_stopping_patience: None,
+        eval_records: None,
+        eval_batch_size: 8,
+    };
+    for (field, wrong) in [
+        ("data.dev", evaluation.clone()),
+        (
+            "evaluation.eval_steps",
+            Evaluation {
+                eval_steps: 3,
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.metric_for_best_model",
+            Evaluation {
+                metric_for_best_model: Metric::Loss,
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.eval_records",
+            Evaluation {
+                eval_records: Some(0),
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.early_stopping_patience",
+            Evaluation {
+                early_stopping_patience: Some(0),
+                ..evaluation.clone()
+            },
+        ),
+    ] {
+        config.data.dev = (field != "data.dev").then(|| path.clone());
+        config.evaluation = Some(wrong);
+        let error = read(&config).expect_err("no such evaluation");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+    config.evaluation = None;
     config.grpo.num_generations = 1;
     let error = read(&config).expect_err("a group of one");
     assert!(

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
 use proto::{Form, Ontology, Template};
+use serde_json::Value;
 use tempfile::TempDir;
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::data::{Record, read_records};
@@ -19,6 +20,7 @@ use train::optim::{AdamWConfig, Grads};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
+use train::watch::{Evaluation, Metric};
 
 fn corpus(folder: &Path) -> PathBuf {
     let out = folder.join("data");
@@ -61,6 +63,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
         },
         data: DataConfig {
             train: folder.join("data/train.jsonl"),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
             fraction: 1.0,
@@ -86,6 +89,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             logging_steps: 1,
             max_steps: None,
         },
+        evaluation: None,
     }
 }
 
@@ -93,6 +97,7 @@ fn metrics(config: &SftConfig) -> Vec<Metrics> {
     let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl"))
         .expect("the run wrote metrics");
     text.lines()
+        .filter(|line| !line.contains("\"eval/"))
         .map(|line| serde_json::from_str(line).expect("our own lines"))
         .collect()
 }
@@ -173,6 +178,143 @@ fn lines_do_not_depend_on_where_a_run_was_interrupted() {
     assert_eq!(whole.iter().map(|it| it.0).collect::<Vec<_>>(), [2, 4, 6]);
     assert_eq!(whole, run("cut", &[3]));
     assert_eq!(whole, run("cut-twice", &[1, 5]));
+}
+
+/// The evaluations of a run, step and the numbers by name.
+fn evaluations(run_dir: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run_dir.join("metrics.jsonl")).expect("metrics");
+    let lines = text.lines().filter(|line| line.contains("\"eval/"));
+    lines
+        .map(|line| serde_json::from_str(line).expect("our own lines"))
+        .collect()
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("the run wrote it");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Far too high a rate soon makes the loss worse than it was.
+#[test]
+fn a_run_keeps_its_best_checkpoint_and_ends_when_nothing_better_comes() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let run = |name: &str, cuts: &[usize]| {
+        let mut config = config(folder.path(), name);
+        config.data.dev = Some(data.join("test.jsonl"));
+        config.training.num_train_epochs = 4.0;
+        config.training.learning_rate = 0.5;
+        config.training.warmup_ratio = 0.0;
+        config.training.save_steps = 3;
+        config.training.save_total_limit = 1;
+        config.evaluation = Some(Evaluation {
+            eval_steps: 2,
+            metric_for_best_model: Metric::Loss,
+            early_stopping_patience: Some(3),
+            eval_records: Some(3),
+            eval_batch_size: 2,
+        });
+        for &cut in cuts {
+            config.training.max_steps = Some(cut);
+            sft::run(&config, &[Device::flex()]).expect("a part ends");
+        }
+        config.training.max_steps = None;
+        let done = sft::run(&config, &[Device::flex()]).expect("the run ends");
+        (config, done)
+    };
+    let (config, done) = run("whole", &[]);
+    let told = evaluations(&config.run_dir);
+    println!("{told:?}");
+    let losses = told.iter().map(|it| it["eval/loss"].as_f64());
+    let losses: Vec<f64> = losses.collect::<Option<_>>().expect("the loss of each");
+    let (place, least) = losses
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(b.1))
+        .expect("there were some");
+    // Three evaluations behind the best, and no more steps, though the schedule has sixteen.
+    assert_eq!(losses.len(), place + 4, "{losses:?}");
+    assert!(
+        done.stopped_early && done.steps == 2 * losses.len() && done.steps < 16,
+        "{done:?}"
+    );
+    let best = done.standing.best.expect("a best");
+    assert_eq!((best.step, best.value), (2 * (place + 1), *least));
+    let file = json(&config.run_dir.join("best.json"));
+    let path = format!("checkpoint-{}", best.step);
+    assert_eq!(
+        file,
+        serde_json::json!({"step": best.step, "metric": "loss", "value": least, "path": path})
+    );
+    // The best and the last, and no other.
+    let mut kept = vec![];
+    for entry in std::fs::read_dir(&config.run_dir).expect("the run's folder") {
+        let name = entry.expect("readable").file_name();
+        kept.extend(
+            name.to_str()
+                .and_then(|it| it.strip_prefix("checkpoint-")?.parse().ok()),
+        );
+    }
+    kept.sort_unstable();
+    assert_eq!(kept, [best.step, done.steps]);
+
+    // Interrupted between evaluations and on one: the same numbers, the same end.
+    let (cut, again) = run("cut", &[3, 4]);
+    assert_eq!(evaluations(&cut.run_dir), told);
+    assert_eq!(metrics(&cut).len(), metrics(&config).len());
+    assert_eq!((again.steps, again.standing), (done.steps, done.standing));
+    // Asked once more it stays ended; with more patience it goes on.
+    let once_more = sft::run(&cut, &[Device::flex()]).expect("nothing is left to do");
+    assert_eq!(
+        (once_more.steps, once_more.stopped_early),
+        (done.steps, true)
+    );
+    let mut patient = cut.clone();
+    let evaluation = patient.evaluation.as_mut().expect("set above");
+    evaluation.early_stopping_patience = None;
+    patient.training.max_steps = Some(done.steps + 1);
+    let more = sft::run(&patient, &[Device::flex()]).expect("it goes on");
+    assert_eq!((more.steps, more.stopped_early), (done.steps + 1, false));
+}
+
+#[test]
+fn answers_are_evaluated_as_eval_does() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.data.dev = Some(data.join("test.jsonl"));
+    config.training.max_steps = Some(2);
+    config.evaluation = Some(Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::Accuracy,
+        early_stopping_patience: None,
+        eval_records: None,
+        eval_batch_size: 2,
+    });
+    let summary = sft::run(&config, &[Device::flex()]).expect("the run ends");
+    let files = Files::Dir(summary.checkpoint);
+    let options = Options {
+        template: config.training.templates[0],
+        ..Options::default()
+    };
+    let extractor = Extractor::open("toy", &files, Ontology::more().clone(), options);
+    let options = EvalOptions {
+        data: data.join("test.jsonl"),
+        images: data.join("images"),
+        limit: None,
+        blank_images: false,
+        shuffle_text: false,
+        batch_size: 3,
+    };
+    let scores = eval::run(&extractor.expect("opens"), &options)
+        .expect("answers")
+        .scores;
+    let line = serde_json::json!(
+        {"step": 2, "eval/accuracy": scores.accuracy, "eval/f1": scores.micro_f1}
+    );
+    assert_eq!(evaluations(&config.run_dir), [line]);
+    let best = summary.standing.best.expect("the only one");
+    assert_eq!((best.step, best.value), (2, scores.accuracy));
 }
 
 /// Losses and gradient norms of a run, and its last weights by key.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use crate::Error;
 use crate::config::{Checks, ontology_or_more, read_toml};
 use crate::optim::AdamWConfig;
 use crate::state::RunConfig;
+use crate::watch::{Evaluation, Metric, Watch};
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub struct GrpoConfig {
     pub grpo: Grpo,
     /// How the network is changed.
     pub training: Training,
+    /// How it is evaluated meanwhile; not at all without.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Where the questions are. Traces in them are not read.
@@ -39,6 +43,8 @@ pub struct Questions {
     pub hard: PathBuf,
     /// What it answers right; not needed for `hard-only`.
     pub easy: Option<PathBuf>,
+    /// Records that `[evaluation]` asks.
+    pub dev: Option<PathBuf>,
     /// The folder of their images.
     pub images: PathBuf,
     /// The relations; MORE's 21 without.
@@ -231,6 +237,18 @@ impl GrpoConfig {
             .hold(
                 training.max_steps.is_none_or(whole),
                 "training.max_steps must be a multiple of grpo.num_iterations",
+            )?
+            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?
+            .hold(
+                config.evaluation.iter().all(|it| whole(it.eval_steps)),
+                "evaluation.eval_steps must be a multiple of grpo.num_iterations",
+            )?
+            .hold(
+                config
+                    .evaluation
+                    .iter()
+                    .all(|it| it.metric_for_best_model != Metric::Loss),
+                "evaluation.metric_for_best_model must be \"f1\" or \"accuracy\": there are no traces to have a loss",
             )?;
         Ok(config)
     }
@@ -241,6 +259,17 @@ impl GrpoConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         ontology_or_more(self.data.ontology.as_deref())
+    }
+
+    /// Who evaluates the run on `device`, if it is.
+    ///
+    /// # Errors
+    /// As [`Watch::open`].
+    pub(super) fn watch(&self, device: &Device) -> Result<Option<Watch<'_>>, Error> {
+        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
+            return Ok(None);
+        };
+        Watch::open(evaluation, dev, self.training.template, device).map(Some)
     }
 
     /// The constants of the objective.
@@ -268,6 +297,7 @@ impl RunConfig for GrpoConfig {
     fn essence(&self) -> Self {
         let mut essence = self.clone();
         essence.training.max_steps = None;
+        essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence
     }
 }

@@ -38,7 +38,8 @@ use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
 use crate::log::{self, Completion, Log, Sampled, Sums};
 use crate::optim::{AdamW, frozen};
-use crate::state::Snapshot;
+use crate::state::{Resumed, Snapshot};
+use crate::watch::Standing;
 use crate::workers::Workers;
 use crate::{Error, progress, state};
 
@@ -52,6 +53,10 @@ pub struct Summary {
     pub steps: usize,
     /// The mean reward of the last batch.
     pub reward: f64,
+    /// How its evaluations went, if there were any.
+    pub standing: Standing,
+    /// Whether it ended since nothing better was to be expected.
+    pub stopped_early: bool,
     /// The trained checkpoint, in Hugging Face layout.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
@@ -116,7 +121,8 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
-    let (first, mut optimizer) = run.resume()?;
+    let resumed = run.resume()?;
+    let (first, mut optimizer, mut standing) = (resumed.step, resumed.optimizer, resumed.standing);
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
@@ -124,9 +130,12 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let mut metrics = Log::after(&config.run_dir, first)?;
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::bar(last, "updates").with_position(first as u64);
-    let mut reward = f64::NAN;
-    let todo = batches.iter().enumerate().take(last / updates);
-    for (index, (epoch, questions)) in todo.skip(first / updates) {
+    let evaluation = config.evaluation.as_ref();
+    let watch = config.watch(&devices[0])?;
+    let (mut reward, mut done) = (f64::NAN, first);
+    while done < last && !standing.exhausted(evaluation) {
+        let index = done / updates;
+        let (epoch, questions) = &batches[index];
         let start = Instant::now();
         let batch = run.batch(index, questions)?;
         let mut made = Updates::new(&batch.groups);
@@ -148,7 +157,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
             told.add(&update);
             bar.inc(1);
         }
-        let done = (index + 1) * updates;
+        done += updates;
         let made = Made {
             step: done,
             epoch: epoch + 1,
@@ -165,22 +174,31 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
         tracing::info!(step = done, of = last, reward, "trained");
         metrics.append(&line)?;
         completions.append(&[batch.sampled(done, &run.rewards)])?;
-        if done.is_multiple_of(training.save_steps) || done == last {
+        let mut best = false;
+        if let Some(watch) = watch.as_ref().filter(|it| it.due(done)) {
+            let (line, found) = watch.evaluate(done, run.examples())?;
+            metrics.append(&line)?;
+            best = standing.note(found);
+        }
+        let ends = done == last || standing.exhausted(evaluation);
+        if done.is_multiple_of(training.save_steps) || best || ends {
             let snapshot = Snapshot {
                 step: done,
                 network: &run.checkpoint.network,
                 optimizer: &optimizer,
                 since: Sums::default(), // every batch has its line
+                standing,
             };
             state::save(&config.model, config, &snapshot)?;
         }
     }
     bar.finish();
-    let steps = last.max(first);
     Ok(Summary {
-        steps,
+        steps: done,
         reward,
-        checkpoint: config.run_dir.join(format!("checkpoint-{steps}")),
+        standing,
+        stopped_early: done < last,
+        checkpoint: config.run_dir.join(format!("checkpoint-{done}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
 }
@@ -258,15 +276,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Goes on from the newest checkpoint, if there is one: the updates done, and the optimizer.
-    fn resume(&mut self) -> Result<(usize, AdamW), Error> {
+    /// What the newest checkpoint holds, or the beginning of a run; its network is taken over.
+    fn resume(&mut self) -> Result<Resumed, Error> {
         let device = self.devices[0].clone().autodiff();
         let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
         let Some(resumed) = resumed else {
-            return Ok((0, AdamW::new(self.config.training.adamw)));
+            return Ok(Resumed::new(self.checkpoint.network.clone(), self.config));
         };
-        self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
-        Ok((resumed.step, resumed.optimizer))
+        let network = resumed.network.clone();
+        self.checkpoint.network = frozen(network, &self.config.training.freeze);
+        Ok(resumed)
     }
 
     /// The batches of all epochs: the epoch (from 0) and the questions.
@@ -291,16 +310,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Asks `questions`, draws the answers of batch `index` and judges them.
-    fn batch(&self, index: usize, questions: &[usize]) -> Result<Batch, Error> {
-        let grpo = &self.config.grpo;
-        let examples = Examples {
+    fn examples(&self) -> Examples<'_> {
+        Examples {
             checkpoint: &self.checkpoint,
             ontology: &self.ontology,
             images: &self.config.data.images,
             emphasis: None,
             target: Form::Trace,
-        };
+        }
+    }
+
+    /// Asks `questions`, draws the answers of batch `index` and judges them.
+    fn batch(&self, index: usize, questions: &[usize]) -> Result<Batch, Error> {
+        let grpo = &self.config.grpo;
+        let examples = self.examples();
         let records = questions.iter().map(|&it| self.records[it].clone());
         let records: Vec<Record> = records.collect();
         let asked = records

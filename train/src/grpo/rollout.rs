@@ -85,14 +85,7 @@ impl Drawing<'_> {
         let checkpoint = Arc::new(checkpoint.for_answering());
         let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
         let longest = prompt.unwrap_or(0) + grpo.max_completion_length;
-        let settings = Settings::default();
-        let lanes = if checkpoint.network.device() == Device::flex() {
-            settings.lanes
-        } else {
-            1
-        };
-        let settings = Settings { lanes, ..settings };
-        let lanes = Lanes::new(Arc::clone(&checkpoint), settings, longest);
+        let lanes = Lanes::new(Arc::clone(&checkpoint), Settings::on(device), longest);
         let mut jobs: Vec<Job> = vec![];
         for (question, seeds) in asked.iter().zip(seeds.chunks(grpo.num_generations)) {
             let pictures: Vec<Picture> =
