@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::optim::AdamWConfig;
+use crate::pass::How;
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
 use crate::watch::{Evaluation, Watch};
@@ -70,6 +71,12 @@ pub struct TrainingConfig {
     /// Threads that share a batch, each with a pass of its own. Part of the recipe: it orders the sums.
     #[serde(default = "one_batch")]
     pub workers: usize,
+    /// Whether passes compute in bf16. Weights, gradients and moments stay f32, and so do checkpoints.
+    #[serde(default)]
+    pub bf16: bool,
+    /// Whether passes keep only what enters a layer and compute the rest again on the way back: less memory, more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// The highest rate, after warm-up.
     pub learning_rate: f64,
     /// The share of steps in which the rate grows from 0.
@@ -147,6 +154,16 @@ fn one_batch() -> usize {
 
 fn two() -> usize {
     2
+}
+
+impl TrainingConfig {
+    /// How a pass is computed.
+    pub(crate) fn how(&self) -> How {
+        How {
+            bf16: self.bf16,
+            gradient_checkpointing: self.gradient_checkpointing,
+        }
+    }
 }
 
 impl SftConfig {

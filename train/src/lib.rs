@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod optim;
 pub mod order;
 pub mod part;
+pub mod pass;
 pub mod plan;
 pub mod progress;
 mod rejection;

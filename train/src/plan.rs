@@ -17,7 +17,7 @@ use proto::Form;
 use serde::Serialize;
 
 use crate::Error;
-use crate::config::SftConfig;
+use crate::config::{SftConfig, TrainingConfig};
 use crate::data::read_records;
 use crate::sample::stratified;
 use crate::scratch;
@@ -269,9 +269,20 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
     let flops_per_step = per_step as f64 * operations::of_record(network, &census, assumed.shape);
     let one_pass =
         training.gradient_accumulation_steps == 1 && (share == 1 || !training.group_by_photo);
-    let kept = activations::of_pass(network, &census, assumed.shape, share as u64);
+    let kept = activations::of_pass(
+        network,
+        &census,
+        assumed.shape,
+        share as u64,
+        training.gradient_checkpointing,
+    );
     Plan {
-        memory: memory(&census, workers as u64, one_pass, kept * WIDTH),
+        memory: memory(
+            &census,
+            workers as u64,
+            one_pass,
+            kept * WIDTH + rounded(training, &census),
+        ),
         rooms: census.rooms,
         shape: assumed.shape,
         records: assumed.records,
@@ -284,6 +295,16 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
         seconds: assumed
             .flops
             .map(|flops| steps as f64 * flops_per_step / flops),
+    }
+}
+
+/// The bytes of the weights that a pass has rounded to bf16: all, or where it computes block by block, one block's, which is next to
+/// nothing.
+fn rounded(training: &TrainingConfig, census: &Census) -> u64 {
+    if training.bf16 && !training.gradient_checkpointing {
+        census.total(|count| count.parameters) * WIDTH / 2
+    } else {
+        0
     }
 }
 

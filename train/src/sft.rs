@@ -10,13 +10,14 @@ use model::{Files, Qwen};
 use proto::{Form, Ontology, Template, Wording};
 use serde::Serialize;
 
-use crate::config::SftConfig;
+use crate::config::{SftConfig, TrainingConfig};
 use crate::data::{Record, read_records};
 use crate::example::Examples;
 use crate::log::{Log, Metrics, Sums};
-use crate::loss::{response_loss, weights};
+use crate::loss::{unlikelihood, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
+use crate::pass::Pass;
 use crate::sample::stratified;
 use crate::state::{Resumed, Snapshot};
 use crate::watch::Standing;
@@ -76,22 +77,8 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             .map(|i| step * config.records_per_step() + i)
             .map(|index| order.draw(index, &training.templates, training.shorten))
             .collect();
-        let examples = Examples {
-            checkpoint: &checkpoint,
-            ontology: &ontology,
-            images: &config.data.images,
-            target: training.target,
-            emphasis: training.emphasis.as_ref(),
-        };
-        let (grads, sums) = gradients(
-            &checkpoint.network,
-            examples,
-            &records,
-            &batch,
-            training.group_by_photo,
-            training.train_batch_size,
-            &workers,
-        )?;
+        let made = examples(config, &checkpoint, &ontology);
+        let (grads, sums) = gradients(training, made, &records, &batch, &workers)?;
         if !sums.loss.is_finite() {
             return Err(Error::Diverged {
                 step: step + 1,
@@ -128,11 +115,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         }
         let mut best = false;
         if let Some(watch) = watch.as_ref().filter(|it| it.due(done)) {
-            let examples = Examples {
-                checkpoint: &checkpoint,
-                ..examples
-            };
-            let (line, found) = watch.evaluate(done, examples)?;
+            let (line, found) = watch.evaluate(done, examples(config, &checkpoint, &ontology))?;
             log.append(&line)?;
             best = standing.note(found);
         }
@@ -158,6 +141,21 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         checkpoint: config.run_dir.join(format!("checkpoint-{done}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// How examples are made of records.
+fn examples<'a>(
+    config: &'a SftConfig,
+    checkpoint: &'a Checkpoint,
+    ontology: &'a Ontology,
+) -> Examples<'a> {
+    Examples {
+        checkpoint,
+        ontology,
+        images: &config.data.images,
+        target: config.training.target,
+        emphasis: config.training.emphasis.as_ref(),
+    }
 }
 
 /// A run before its next step.
@@ -190,10 +188,13 @@ impl Run {
         let device = device.clone().autodiff();
         let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
         let resumed = state::resume(config, &checkpoint.config, &device)?;
-        let resumed = match resumed {
-            Some(resumed) => resumed,
-            None => Resumed::new(checkpoint.network, config),
-        };
+        let resumed = resumed.unwrap_or_else(|| Resumed {
+            step: 0,
+            network: checkpoint.network.clone(),
+            optimizer: AdamW::new(config.training.adamw),
+            since: Sums::default(),
+            standing: Standing::default(),
+        });
         checkpoint.network = resumed.network;
         checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
         Ok(Self {
@@ -265,20 +266,19 @@ fn base_checkpoint(
     Ok(target)
 }
 
-/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
-/// pass or, `by_photo`, in one for every photo.
+/// Summed gradients and losses of a step, `train_batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
+/// pass or, `group_by_photo`, in one for every photo.
 fn gradients(
-    network: &Qwen,
+    training: &TrainingConfig,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
-    by_photo: bool,
-    batch_size: usize,
     workers: &Workers,
 ) -> Result<(Grads, Sums), Error> {
+    let (by_photo, how) = (training.group_by_photo, training.how());
     let work = |network: &Qwen, worker: usize| -> Result<(Grads, Sums), Error> {
         let (mut grads, mut sums) = (Grads::default(), Sums::default());
-        for draws in batch.chunks(batch_size) {
+        for draws in batch.chunks(training.train_batch_size) {
             let mut shares = draws.chunks(draws.len().div_ceil(workers.count()));
             let Some(share) = shares.nth(worker) else {
                 continue;
@@ -289,18 +289,28 @@ fn gradients(
                     .iter()
                     .map(|draw| examples.make(&records[draw.record], draw.template, draw.steps));
                 let made = made.collect::<Result<Vec<_>, _>>()?;
-                let loss = response_loss(network, &made);
+                let pass = Pass {
+                    network,
+                    examples: &made,
+                    temperature: None,
+                    how,
+                };
+                let (part, loss) = pass.gradient(|scores| {
+                    let loss = unlikelihood(scores, &made);
+                    let value = loss.clone().into_scalar::<f32>();
+                    (loss, value)
+                });
                 sums.add(&Sums {
-                    loss: f64::from(loss.clone().into_scalar::<f32>()),
+                    loss: f64::from(loss),
                     tokens: weights(&made).into_iter().map(f64::from).sum(),
                     records: made.len() as f64,
                 });
-                grads.add(Grads::take(network, loss.backward()));
+                grads.add(part);
             }
         }
         Ok((grads, sums))
     };
-    let (grads, parts) = workers.gradients(network, work)?;
+    let (grads, parts) = workers.gradients(&examples.checkpoint.network, work)?;
     let mut sums = Sums::default();
     for part in &parts {
         sums.add(part);

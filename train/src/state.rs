@@ -79,19 +79,6 @@ pub struct Resumed {
     pub standing: Standing,
 }
 
-impl Resumed {
-    /// A run that has not begun.
-    pub fn new(network: Qwen, config: &impl RunConfig) -> Self {
-        Self {
-            step: 0,
-            network,
-            optimizer: AdamW::new(config.adamw()),
-            since: Sums::default(),
-            standing: Standing::default(),
-        }
-    }
-}
-
 /// The best checkpoint of a run, as [`BEST`] says it.
 #[derive(Debug, Serialize)]
 struct BestFile {

@@ -10,8 +10,9 @@ use model::{Config, Qwen};
 use serde_json::json;
 use train::config::SftConfig;
 use train::example::Example;
-use train::loss::response_loss;
-use train::optim::{Grads, frozen};
+use train::loss::chosen;
+use train::optim::frozen;
+use train::pass::{How, Pass};
 use train::plan::{Assumed, Shape, plan};
 use vision::{Grid, Patches};
 
@@ -84,6 +85,7 @@ struct Case {
     name: &'static str,
     records: usize,
     frozen: bool,
+    again: bool,
 }
 
 impl Case {
@@ -97,21 +99,36 @@ impl Case {
     }
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 5] = [
     Case {
         name: "whole",
         records: 1,
         frozen: false,
+        again: false,
     },
     Case {
         name: "frozen",
         records: 1,
         frozen: true,
+        again: false,
     },
     Case {
         name: "together",
         records: 2,
         frozen: true,
+        again: false,
+    },
+    Case {
+        name: "again",
+        records: 1,
+        frozen: false,
+        again: true,
+    },
+    Case {
+        name: "together again",
+        records: 2,
+        frozen: true,
+        again: true,
     },
 ];
 
@@ -122,6 +139,7 @@ const VARIABLE: &str = "MORE_R1_TEST_CASE";
 #[test]
 fn a_pass_takes_the_memory_that_was_planned() {
     let test = std::env::current_exe().expect("it runs");
+    let mut taken = vec![];
     for case in &CASES {
         let output = Command::new(&test)
             .args(["--exact", "one_case", "--ignored", "--nocapture"])
@@ -132,7 +150,23 @@ fn a_pass_takes_the_memory_that_was_planned() {
         print!("{printed}");
         assert!(output.status.success(), "{}", case.name);
         assert!(printed.contains("planned"), "{}: {printed}", case.name);
+        let figure = printed
+            .split("taken ")
+            .nth(1)
+            .and_then(|it| it.split(',').next());
+        taken.push(
+            figure
+                .and_then(|it| it.parse::<f64>().ok())
+                .expect("printed"),
+        );
     }
+    let [whole, _, together, again, together_again] = taken[..] else {
+        panic!("a figure for each case: {taken:?}");
+    };
+    assert!(
+        again < 0.5 * whole && together_again < 0.5 * together,
+        "{taken:?}"
+    );
 }
 
 #[test]
@@ -150,8 +184,16 @@ fn one_case() {
     let examples = (0..case.records).map(|index| example(&config, index as f32));
     let examples: Vec<Example> = examples.collect();
     let before = bytes("VmRSS");
-    let loss = response_loss(&network, &examples);
-    let grads = Grads::take(&network, loss.backward());
+    let pass = Pass {
+        network: &network,
+        examples: &examples,
+        temperature: None,
+        how: How {
+            bf16: false,
+            gradient_checkpointing: case.again,
+        },
+    };
+    let (grads, ()) = pass.gradient(|scores| (chosen(scores, &examples).sum().neg(), ()));
     let taken = bytes("VmHWM") - before;
     assert!(grads.norm() > 0.0);
     let ratio = planned / taken;
@@ -165,8 +207,8 @@ fn planned(case: &Case, config: &Config) -> f64 {
     let recipe = format!(
         "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
          num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
-         freeze = {freeze:?}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
-        case.records
+         gradient_checkpointing = {}\nfreeze = {freeze:?}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
+        case.records, case.again
     );
     let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");
     let assumed = Assumed {

@@ -15,8 +15,9 @@ use train::data::{Record, read_records};
 use train::eval::{self, EvalOptions};
 use train::example::{Example, Examples};
 use train::log::Metrics;
-use train::loss::response_loss;
-use train::optim::{AdamWConfig, Grads};
+use train::loss::{chosen, response_loss};
+use train::optim::{AdamWConfig, Grads, frozen};
+use train::pass::{How, Pass};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
@@ -73,6 +74,8 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             train_batch_size: 2,
             gradient_accumulation_steps: 2,
             workers: 2,
+            bf16: false,
+            gradient_checkpointing: false,
             learning_rate: 3e-3,
             warmup_ratio: 0.2,
             max_grad_norm: 1.0,
@@ -459,6 +462,122 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
         sum.add(opposite);
         assert!(sum.norm() < 1e-4 * norm, "{} of {norm}", sum.norm());
     }
+}
+
+/// What is computed again on the way back is what it was, so the gradient has the same bits, whatever learns. In bf16 it is near.
+#[test]
+fn a_pass_learns_the_same_however_it_is_computed() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.training.max_steps = Some(1);
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
+    let files = Files::Dir(config.run_dir.join("checkpoint-1"));
+    let device = Device::flex().autodiff();
+    let checkpoint = Checkpoint::open(&files, DType::F32, &device).expect("a whole checkpoint");
+    let examples = Examples {
+        checkpoint: &checkpoint,
+        ontology: Ontology::more(),
+        images: &data.join("images"),
+        target: Form::Trace,
+        emphasis: None,
+    };
+    let records = read_records(&config.data.train).expect("just written");
+    let made = records[..3].iter();
+    let made = made.map(|record| examples.make(record, Template::Prefix, None));
+    let made: Vec<Example> = made.collect::<Result<_, _>>().expect("gold records");
+    for freeze in [
+        &[][..],
+        &["visual"],
+        &["visual", "model.embed_tokens", "model.layers.0."],
+        &["model"],
+    ] {
+        let freeze: Vec<String> = freeze.iter().map(|&it| it.to_owned()).collect();
+        let network = frozen(checkpoint.network.clone(), &freeze);
+        let learn = |how: How, sign: f64| {
+            let pass = Pass {
+                network: &network,
+                examples: &made,
+                temperature: Some(0.8),
+                how,
+            };
+            pass.gradient(|scores| {
+                let loss = chosen(scores, &made).sum().neg();
+                let value = loss.clone().into_scalar::<f32>();
+                (loss * sign, value)
+            })
+        };
+        let kept = How::default();
+        let again = How {
+            gradient_checkpointing: true,
+            ..kept
+        };
+        let (mut difference, loss) = learn(kept, -1.0);
+        let (other, same) = learn(again, 1.0);
+        let norm = other.norm();
+        difference.add(other);
+        assert!(norm > 0.0 && loss.to_bits() == same.to_bits(), "{freeze:?}");
+        assert!(
+            difference.norm() == 0.0,
+            "{freeze:?}: {} of {norm}",
+            difference.norm()
+        );
+
+        let half = |how: How| How { bf16: true, ..how };
+        let (mut difference, near) = learn(half(kept), -1.0);
+        let (other, same) = learn(half(again), 1.0);
+        let (exact, _) = learn(kept, 1.0);
+        assert!(near.to_bits() == same.to_bits() && (near - loss).abs() < 1e-2 * loss);
+        let mut error = learn(half(kept), -1.0).0;
+        error.add(exact);
+        println!("{freeze:?}: bf16 {:.2e} of {norm:.2e}", error.norm());
+        assert!(
+            error.norm() < 0.1 * norm && error.norm() > 0.0,
+            "{freeze:?}"
+        );
+        difference.add(other);
+        assert!(
+            difference.norm() == 0.0,
+            "{freeze:?}: {}",
+            difference.norm()
+        );
+    }
+}
+
+/// Updates far below what bf16 can tell apart are learned, since the weights themselves are f32.
+#[test]
+fn a_run_in_bf16_learns_like_one_in_f32() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut exact = config(folder.path(), "exact");
+    exact.training.learning_rate = 3e-3;
+    let mut half = exact.clone();
+    half.run_dir = folder.path().join("half");
+    half.training.bf16 = true;
+    half.training.gradient_checkpointing = true;
+    let losses = |config: &SftConfig| {
+        let done = sft::run(config, &[Device::flex()]).expect("the run ends");
+        let losses: Vec<f64> = metrics(config).iter().map(|it| it.loss).collect();
+        (losses, done.checkpoint)
+    };
+    let (exact, _) = losses(&exact);
+    let (rounded, checkpoint) = losses(&half);
+    println!("{exact:?} {rounded:?}");
+    assert!(rounded[5] < rounded[0] - 0.2, "it learns: {rounded:?}");
+    for (a, b) in exact.iter().zip(&rounded) {
+        assert!((a - b).abs() < 0.02 * a, "{exact:?} {rounded:?}");
+    }
+    let files = Files::Dir(checkpoint);
+    let saved = Checkpoint::open(&files, DType::F32, &Device::flex()).expect("just written");
+    let weights = model::save::parameters(&saved.network);
+    let fine = |value: &&f32| value.to_bits() & 0xffff != 0;
+    let (count, all) = weights.values().fold((0, 0), |(count, all), (_, values)| {
+        (
+            count + values.iter().filter(fine).count(),
+            all + values.len(),
+        )
+    });
+    assert!(2 * count > all, "{count} of {all} are finer than bf16");
 }
 
 #[test]

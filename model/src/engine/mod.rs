@@ -18,7 +18,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use blake3::Hash;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use ::vision::Patches;
 

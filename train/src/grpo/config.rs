@@ -12,6 +12,7 @@ use super::mix::{Mixing, Strategy};
 use crate::Error;
 use crate::config::{Checks, ontology_or_more, read_toml};
 use crate::optim::AdamWConfig;
+use crate::pass::How;
 use crate::state::RunConfig;
 use crate::watch::{Evaluation, Metric, Watch};
 
@@ -115,6 +116,12 @@ pub struct Training {
     /// Threads that share an update. Part of the recipe: it orders the sums.
     #[serde(default = "one")]
     pub workers: usize,
+    /// Whether passes compute in bf16, and answers are drawn in it. Weights, gradients and moments stay f32, and so do checkpoints.
+    #[serde(default)]
+    pub bf16: bool,
+    /// Whether passes keep only what enters a layer and compute the rest again on the way back: less memory, more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// The highest rate, after warm-up.
     pub learning_rate: f64,
     /// The share of updates in which the rate grows from 0.
@@ -270,6 +277,14 @@ impl GrpoConfig {
             return Ok(None);
         };
         Watch::open(evaluation, dev, self.training.template, device).map(Some)
+    }
+
+    /// How a pass is computed.
+    pub(super) fn how(&self) -> How {
+        How {
+            bf16: self.training.bf16,
+            gradient_checkpointing: self.training.gradient_checkpointing,
+        }
     }
 
     /// The constants of the objective.

@@ -38,7 +38,7 @@ use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
 use crate::log::{self, Completion, Log, Sampled, Sums};
 use crate::optim::{AdamW, frozen};
-use crate::state::{Resumed, Snapshot};
+use crate::state::Snapshot;
 use crate::watch::Standing;
 use crate::workers::Workers;
 use crate::{Error, progress, state};
@@ -121,8 +121,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
-    let resumed = run.resume()?;
-    let (first, mut optimizer, mut standing) = (resumed.step, resumed.optimizer, resumed.standing);
+    let (first, mut optimizer, mut standing) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
@@ -248,8 +247,8 @@ impl<'a> Run<'a> {
         let ontology = config.ontology()?;
         check_labels(&ontology, &records)?;
         let files = Files::Dir(config.model.clone());
-        let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
-        let mut checkpoint = open(&devices[0].clone().autodiff())?;
+        let first = devices[0].clone().autodiff();
+        let mut checkpoint = Checkpoint::open(&files, DType::F32, &first)?;
         checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
@@ -258,8 +257,11 @@ impl<'a> Run<'a> {
             let ontology = Arc::new(ontology.clone());
             Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
+        // As passes compute, or its distance from itself would not be 0.
+        let dtype = config.how().dtype();
         let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
-        let references = kept_near.map(|device| Ok(open(device)?.network));
+        let references =
+            kept_near.map(|device| Ok(Checkpoint::open(&files, dtype, device)?.network));
         let weights = grpo.reward_weights.clone();
         Ok(Self {
             config,
@@ -276,16 +278,16 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// What the newest checkpoint holds, or the beginning of a run; its network is taken over.
-    fn resume(&mut self) -> Result<Resumed, Error> {
+    /// Goes on from the newest checkpoint, if there is one: the updates done, the optimizer, how evaluations went.
+    fn resume(&mut self) -> Result<(usize, AdamW, Standing), Error> {
         let device = self.devices[0].clone().autodiff();
         let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
         let Some(resumed) = resumed else {
-            return Ok(Resumed::new(self.checkpoint.network.clone(), self.config));
+            let optimizer = AdamW::new(self.config.training.adamw);
+            return Ok((0, optimizer, Standing::default()));
         };
-        let network = resumed.network.clone();
-        self.checkpoint.network = frozen(network, &self.config.training.freeze);
-        Ok(resumed)
+        self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
+        Ok((resumed.step, resumed.optimizer, resumed.standing))
     }
 
     /// The batches of all epochs: the epoch (from 0) and the questions.
@@ -307,6 +309,7 @@ impl<'a> Run<'a> {
             workers: &self.workers,
             terms: self.config.terms(),
             temperature: self.config.grpo.temperature,
+            how: self.config.how(),
         }
     }
 
@@ -338,6 +341,7 @@ impl<'a> Run<'a> {
             devices: self.devices,
             script: self.script.as_ref(),
             grpo,
+            how: self.config.how(),
         };
         let answers = drawing.roll_out(&asked, seeds)?;
         let judged = answers.iter().zip(&records);

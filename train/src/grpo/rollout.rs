@@ -15,6 +15,7 @@ use super::config::Grpo;
 use crate::Error;
 use crate::example::Asked;
 use crate::optim::plain;
+use crate::pass::How;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Drawing<'a> {
     pub script: Option<&'a Arc<Script>>,
     /// The rest.
     pub grpo: &'a Grpo,
+    /// How the passes that learn from the answers are computed.
+    pub how: How,
 }
 
 impl Drawing<'_> {
@@ -81,7 +84,7 @@ impl Drawing<'_> {
         seeds: &[u64],
     ) -> Result<Vec<Vec<Rollout>>, Error> {
         let (grpo, mut checkpoint) = (self.grpo, self.checkpoint.clone());
-        checkpoint.network = plain(checkpoint.network, device);
+        checkpoint.network = self.how.rounded(&plain(checkpoint.network, device));
         let checkpoint = Arc::new(checkpoint.for_answering());
         let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
         let longest = prompt.unwrap_or(0) + grpo.max_completion_length;

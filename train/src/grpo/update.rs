@@ -8,6 +8,7 @@ use crate::Error;
 use crate::example::{Asked, Example};
 use crate::loss::{chosen, response_scores, weights};
 use crate::optim::Grads;
+use crate::pass::{How, Pass};
 use crate::workers::Workers;
 
 /// A question and the answers drawn to it.
@@ -68,6 +69,8 @@ pub struct Policy<'a> {
     pub terms: Terms,
     /// At which the answers were drawn.
     pub temperature: f64,
+    /// How passes are computed.
+    pub how: How,
 }
 
 /// Sums over the updates of a batch.
@@ -160,23 +163,32 @@ fn pass(
     known: Option<Fixed>,
 ) -> (Grads, Update, Fixed) {
     let examples = &group.examples;
-    let scores = response_scores(network, examples, Some(policy.temperature));
-    let mut entropy = 0.0;
-    let fixed = known.unwrap_or_else(|| {
-        let plain = scores.clone().without_autodiff();
-        let nats = (plain.clone().exp() * plain.clone()).sum().neg();
-        entropy = f64::from(nats.into_scalar::<f32>());
-        let reference = reference.map(|reference| {
-            let scores = response_scores(reference, examples, Some(policy.temperature));
-            numbers(chosen(scores, examples))
-        });
-        group.fixed(numbers(chosen(plain, examples)), reference)
-    });
-    let made = objective(chosen(scores, examples), &fixed, policy.terms);
-    let update = Update {
-        loss: f64::from(made.loss.clone().into_scalar::<f32>()),
-        entropy,
-        told: made.told,
+    let temperature = Some(policy.temperature);
+    let pass = Pass {
+        network,
+        examples,
+        temperature,
+        how: policy.how,
     };
-    (Grads::take(network, made.loss.backward()), update, fixed)
+    let (grads, (update, fixed)) = pass.gradient(|scores| {
+        let mut entropy = 0.0;
+        let fixed = known.unwrap_or_else(|| {
+            let plain = scores.clone().without_autodiff();
+            let nats = (plain.clone().exp() * plain.clone()).sum().neg();
+            entropy = f64::from(nats.into_scalar::<f32>());
+            let reference = reference.map(|reference| {
+                let scores = response_scores(reference, examples, temperature);
+                numbers(chosen(scores, examples))
+            });
+            group.fixed(numbers(chosen(plain, examples)), reference)
+        });
+        let made = objective(chosen(scores, examples), &fixed, policy.terms);
+        let update = Update {
+            loss: f64::from(made.loss.clone().into_scalar::<f32>()),
+            entropy,
+            told: made.told,
+        };
+        (made.loss, (update, fixed))
+    });
+    (grads, update, fixed)
 }
