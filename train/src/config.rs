@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use proto::{Form, Ontology, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -246,16 +245,16 @@ impl SftConfig {
         ontology_or_more(self.data.ontology.as_deref())
     }
 
-    /// Who evaluates the run on `device`, if it is.
+    /// Who evaluates the run, if it is.
     ///
     /// # Errors
     /// As [`Watch::open`].
-    pub(crate) fn watch(&self, device: &Device) -> Result<Option<Watch<'_>>, Error> {
+    pub(crate) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
         let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
             return Ok(None);
         };
         let template = self.training.templates[0];
-        Watch::open(evaluation, dev, template, device).map(Some)
+        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
     }
 
     /// Records an optimizer step sees.

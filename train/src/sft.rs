@@ -69,7 +69,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let evaluation = config.evaluation.as_ref();
-    let watch = config.watch(&devices[0])?;
+    let watch = config.watch()?;
     let (mut seen, mut loss, mut done) = (Sums::default(), f64::NAN, first);
     while done < last && !standing.exhausted(evaluation) {
         let step = done;

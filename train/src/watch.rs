@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use indicatif::ProgressBar;
 use model::calibration::Calibration;
 use model::engine::Settings;
 use model::{Extractor, Options};
-use proto::Template;
+use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::{Record, read_records};
 use crate::eval::{self, EvalOptions};
-use crate::example::Examples;
+use crate::example::{Examples, check_labels};
 use crate::log::exact;
 use crate::loss::{response_loss, weights};
 use crate::optim::plain;
@@ -144,22 +143,22 @@ pub struct Watch<'a> {
     data: PathBuf,
     records: Vec<Record>,
     template: Template,
-    device: Device,
 }
 
 impl<'a> Watch<'a> {
-    /// Reads the records at `data`, which are asked in the order of `template`, on `device`.
+    /// Reads the records at `data`, whose labels `ontology` has to know; they are asked in the order of `template`.
     ///
     /// # Errors
-    /// Records that cannot be read; a file without any.
+    /// Records that cannot be read, labels that are not known; a file without records.
     pub fn open(
         evaluation: &'a Evaluation,
         data: &Path,
+        ontology: &Ontology,
         template: Template,
-        device: &Device,
     ) -> Result<Self, Error> {
         let mut records = read_records(data)?;
         records.truncate(evaluation.eval_records.unwrap_or(usize::MAX));
+        check_labels(ontology, &records)?; // better known before the first step than behind many
         if records.is_empty() {
             let reason = "data.dev has no records to evaluate on".to_owned();
             return Err(Error::config(data)(reason));
@@ -169,7 +168,6 @@ impl<'a> Watch<'a> {
             data: data.to_owned(),
             records,
             template,
-            device: device.clone(),
         })
     }
 
@@ -202,7 +200,8 @@ impl<'a> Watch<'a> {
 
     /// Nats a response token.
     fn loss(&self, examples: Examples<'_>) -> Result<f64, Error> {
-        let network = plain(examples.checkpoint.network.clone(), &self.device);
+        let network = &examples.checkpoint.network;
+        let network = plain(network.clone(), &network.device().without_autodiff());
         let (mut loss, mut tokens) = (0.0, 0.0);
         for records in self.records.chunks(self.evaluation.eval_batch_size) {
             let made = records.iter();
@@ -217,12 +216,13 @@ impl<'a> Watch<'a> {
     /// How well the engine answers.
     fn answers(&self, examples: Examples<'_>) -> Result<Vec<(Metric, f64)>, Error> {
         let mut checkpoint = examples.checkpoint.clone();
-        checkpoint.network = plain(checkpoint.network, &self.device);
+        let device = checkpoint.network.device().without_autodiff();
+        checkpoint.network = plain(checkpoint.network, &device);
         let options = Options {
-            device: self.device.clone(),
+            engine: Settings::on(&device),
+            device,
             template: self.template,
             form: examples.target,
-            engine: Settings::on(&self.device),
             ..Options::default()
         };
         let extractor = Extractor::new(

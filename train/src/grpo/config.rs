@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
@@ -268,15 +267,16 @@ impl GrpoConfig {
         ontology_or_more(self.data.ontology.as_deref())
     }
 
-    /// Who evaluates the run on `device`, if it is.
+    /// Who evaluates the run, if it is.
     ///
     /// # Errors
     /// As [`Watch::open`].
-    pub(super) fn watch(&self, device: &Device) -> Result<Option<Watch<'_>>, Error> {
+    pub(super) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
         let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
             return Ok(None);
         };
-        Watch::open(evaluation, dev, self.training.template, device).map(Some)
+        let template = self.training.template;
+        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
     }
 
     /// How a pass is computed.

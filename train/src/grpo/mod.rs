@@ -130,7 +130,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::bar(last, "updates").with_position(first as u64);
     let evaluation = config.evaluation.as_ref();
-    let watch = config.watch(&devices[0])?;
+    let watch = config.watch()?;
     let (mut reward, mut done) = (f64::NAN, first);
     while done < last && !standing.exhausted(evaluation) {
         let index = done / updates;
