@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Error;
+use crate::{Error, Files};
 
 /// Sizes and ids of one checkpoint; field names are the keys of `config.json`.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +89,15 @@ impl VisionConfig {
 }
 
 impl Config {
+    /// Reads the `config.json` among `files`.
+    ///
+    /// # Errors
+    /// When there is none, and those of [`Config::from_json`].
+    pub fn open(files: &Files) -> Result<Self, Error> {
+        let json = files.json("config.json")?;
+        Self::from_json(&json.ok_or_else(|| Error::MissingFile("config.json".into()))?)
+    }
+
     /// Reads `config.json`.
     ///
     /// # Errors

@@ -273,6 +273,11 @@ impl Extractor {
         &self.info
     }
 
+    /// How it was opened.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The relations that questions without their own are answered with.
     pub fn ontology(&self) -> Arc<Ontology> {
         Arc::clone(self.script().ontology())

@@ -84,21 +84,39 @@ impl Qwen {
         image_rows: Option<Tensor<2>>,
         caches: &mut [&mut Cache],
     ) -> Tensor<2> {
-        let ids: Vec<u32> = spans
-            .iter()
-            .flat_map(|span| span.ids.iter().copied())
-            .collect();
-        let x = self.embed(&ids, image_rows);
-        let sequences: Vec<_> = spans.iter().map(|span| (span.axes, span.held)).collect();
-        let cached = !caches.is_empty();
-        let rows = Rows::new(
-            &sequences,
-            cached,
-            &self.config.text,
-            x.dtype(),
-            &x.device(),
-        );
+        let x = self.embedded(spans, image_rows);
+        let rows = self.rows(spans, !caches.is_empty(), &x);
         self.model.forward(x, &rows, caches)
+    }
+
+    /// What enters the first layer in [`Qwen::hidden`].
+    ///
+    /// # Shapes
+    /// - `image_rows`: `[placeholders, d]`
+    /// - the result: `[n, d]`
+    ///
+    /// # Panics
+    /// As [`Qwen::hidden`].
+    pub fn embedded(&self, spans: &[Span<'_>], image_rows: Option<Tensor<2>>) -> Tensor<2> {
+        let ids = spans.iter().flat_map(|span| span.ids.iter().copied());
+        self.embed(&ids.collect::<Vec<u32>>(), image_rows)
+    }
+
+    /// How the rows `x` of `spans` see each other in the layers.
+    pub fn rows(&self, spans: &[Span<'_>], cached: bool, x: &Tensor<2>) -> Rows {
+        let sequences: Vec<_> = spans.iter().map(|span| (span.axes, span.held)).collect();
+        let config = &self.config.text;
+        Rows::new(&sequences, cached, config, x.dtype(), &x.device())
+    }
+
+    /// The tower, for whoever runs its blocks one at a time.
+    pub fn tower(&self) -> &VisionTower {
+        &self.visual
+    }
+
+    /// The layers and what stands behind them, likewise.
+    pub fn decoder(&self) -> &Decoder {
+        &self.model
     }
 
     /// The last hidden states of a tree of tokens behind what `cache` holds; the cache is left as it was. `parents` names the row

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Ontology;
-use crate::grammar::{CLOSE_ANSWER, ParseError, Segment, cut, grammar};
+use crate::grammar::{CLOSE_ANSWER, ParseError, Segment, grammar, label_of};
 use crate::prompt::Template;
 use crate::trace::{Trace, parse};
 
@@ -62,27 +62,18 @@ impl Form {
         if self == Self::Trace {
             return parse(ontology, response);
         }
-        let pieces = cut(&self.segments(), response)?;
-        let label = &pieces[1]; // between the tags
-        let known = ontology.labels.iter().find(|known| known.name == *label);
-        let known = known.ok_or_else(|| ParseError::UnknownLabel {
-            label: label.clone(),
-        })?;
         Ok(Trace {
             steps: vec![],
             object_type: None,
             entity_type: None,
             candidates: vec![],
-            label: known.name.clone(),
+            label: label_of(&self.segments(), ontology, response)?,
         })
     }
 
     /// Whether an answer has exactly this form, with a label of the ontology.
     pub fn is_valid(self, ontology: &Ontology, response: &str) -> bool {
-        match self {
-            Self::Trace => crate::is_valid(ontology, response),
-            Self::Label => self.parse(ontology, response).is_ok(),
-        }
+        label_of(&self.segments(), ontology, response).is_ok()
     }
 }
 

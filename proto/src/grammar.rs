@@ -114,7 +114,7 @@ pub fn pieces(response: &str) -> Result<Vec<String>, ParseError> {
 }
 
 /// Cuts an answer into strings aligned one to one with `segments`.
-pub(crate) fn cut(segments: &[Segment], response: &str) -> Result<Vec<String>, ParseError> {
+fn cut(segments: &[Segment], response: &str) -> Result<Vec<String>, ParseError> {
     let mut pieces = Vec::with_capacity(segments.len());
     let mut at = 0;
     let mut step = 0;
@@ -176,14 +176,22 @@ pub fn render<S: AsRef<str>>(texts: &[S; 6], label: &str) -> Result<String, Pars
 /// # Errors
 /// The first difference.
 pub fn check(ontology: &Ontology, response: &str) -> Result<(), ParseError> {
-    let pieces = pieces(response)?;
-    let label = &pieces[pieces.len() - 2];
-    if ontology.labels.iter().any(|known| known.name == *label) {
-        Ok(())
+    label_of(&grammar(), ontology, response).map(drop)
+}
+
+/// The label of an answer that is exactly `segments`; nothing of its name is forgiven.
+pub(crate) fn label_of(
+    segments: &[Segment],
+    ontology: &Ontology,
+    response: &str,
+) -> Result<String, ParseError> {
+    let pieces = cut(segments, response)?;
+    let label = pieces.into_iter().rev().nth(1); // before the closing tag
+    let label = label.expect("every form ends with a label and its tag");
+    if ontology.labels.iter().any(|known| known.name == label) {
+        Ok(label)
     } else {
-        Err(ParseError::UnknownLabel {
-            label: label.clone(),
-        })
+        Err(ParseError::UnknownLabel { label })
     }
 }
 
@@ -223,10 +231,25 @@ fn check_free(number: u8, text: &str) -> Result<(), ParseError> {
 
 /// Whether ` Step` stands in the text as a whole word; ` Stephen` may.
 fn has_step_word(text: &str) -> bool {
+    step_words(text).next().is_some()
+}
+
+/// Where it does.
+fn step_words(text: &str) -> impl Iterator<Item = usize> {
     const WORD: &str = " Step";
-    text.match_indices(WORD).any(|(at, _)| {
+    let found = text.match_indices(WORD).map(|(at, _)| at);
+    found.filter(|at| {
         !text[at + WORD.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
     })
+}
+
+/// The text of a step with a small letter wherever it says `Step`, which would be taken for the next heading.
+pub fn lower_step_words(text: &str) -> String {
+    let mut text = format!(" {text}"); // as it stands behind its heading
+    for at in step_words(&text).collect::<Vec<_>>() {
+        text.replace_range(at + 1..at + 2, "s");
+    }
+    text.split_off(1)
 }
 
 #[cfg(test)]

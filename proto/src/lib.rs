@@ -24,7 +24,8 @@ mod words;
 pub use expert::expert_prompt;
 pub use form::{Form, Wording};
 pub use grammar::{
-    CLOSE_ANSWER, ParseError, STEP_TITLES, Segment, check, grammar, is_valid, pieces, render,
+    CLOSE_ANSWER, ParseError, STEP_TITLES, Segment, check, grammar, is_valid, lower_step_words,
+    pieces, render,
 };
 pub use ontology::{EntityType, Label, NONE, Ontology, OntologyError};
 pub use openapi::openapi;

@@ -108,27 +108,17 @@ impl Fetcher {
                 reason: format!("its host answered {}", response.status().as_u16()),
             });
         }
-        self.read(&mut response).await
-    }
-
-    async fn read(&self, response: &mut Response) -> Result<Vec<u8>, FieldError> {
-        let limit = self.max_bytes;
-        let fits = |got: usize| {
-            let source = vision::Error::TooManyBytes { got, limit };
-            let field = "image";
-            if got > limit {
-                return Err(FieldError::Image { field, source });
-            }
-            Ok(())
-        };
-        // What is announced is refused before it is read; what is not is counted.
-        fits(response.content_length().unwrap_or_default() as usize)?;
-        let mut file = vec![];
-        while let Some(piece) = response.chunk().await.map_err(|error| self.fault(&error))? {
-            fits(file.len() + piece.len())?;
-            file.extend_from_slice(&piece);
-        }
-        Ok(file)
+        let file = read(&mut response, self.max_bytes).await;
+        file.map_err(|unread| match unread {
+            Unread::TooLong { got } => FieldError::Image {
+                field: "image",
+                source: vision::Error::TooManyBytes {
+                    got,
+                    limit: self.max_bytes,
+                },
+            },
+            Unread::Broken(error) => self.fault(&error),
+        })
     }
 
     /// What is told of a failure: our own refusals, and the kind of every other.
@@ -156,6 +146,32 @@ impl Fetcher {
 pub(crate) fn provide_crypto() {
     // An error says that they are chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Why a reply was not read to its end.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It has at least so many bytes.
+    TooLong { got: usize },
+    /// The connection did not bring it.
+    Broken(reqwest::Error),
+}
+
+/// The body of a reply that has `limit` bytes at most. What is announced is refused before it is read; what is not is counted.
+pub(crate) async fn read(response: &mut Response, limit: usize) -> Result<Vec<u8>, Unread> {
+    let fits = |got: usize| {
+        if got > limit {
+            return Err(Unread::TooLong { got });
+        }
+        Ok(())
+    };
+    fits(response.content_length().unwrap_or_default() as usize)?;
+    let mut body = vec![];
+    while let Some(piece) = response.chunk().await.map_err(Unread::Broken)? {
+        fits(body.len() + piece.len())?;
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// A scheme, a host and perhaps a port.

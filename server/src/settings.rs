@@ -96,22 +96,38 @@ pub fn files(model: Option<&Path>) -> Result<(String, Files), UsageError> {
 pub fn device(name: DeviceName) -> Result<Device, UsageError> {
     match name {
         DeviceName::Cpu => Ok(Device::flex()),
-        DeviceName::Cuda => cuda(),
+        DeviceName::Cuda(number) => cuda(number),
     }
+}
+
+/// The devices of `--device`, each named once.
+///
+/// # Errors
+/// As [`device`], and a device named twice.
+pub fn devices(names: &[DeviceName]) -> Result<Vec<Device>, UsageError> {
+    for (place, name) in names.iter().enumerate() {
+        if names[..place].contains(name) {
+            let reason = "--device names one twice; training.workers share a device";
+            return Err(UsageError(reason.to_owned()));
+        }
+    }
+    names.iter().map(|&name| device(name)).collect()
 }
 
 #[cfg(feature = "cuda")]
-fn cuda() -> Result<Device, UsageError> {
+fn cuda(number: usize) -> Result<Device, UsageError> {
     use burn::tensor::DeviceType;
     // Listing is safe without a driver; making the device first would panic there.
-    if Device::enumerate(DeviceType::Cuda).is_empty() {
-        return Err(UsageError("--device cuda: no NVIDIA GPU here".to_owned()));
+    let count = Device::enumerate(DeviceType::Cuda).len();
+    if number >= count {
+        let reason = format!("--device cuda:{number}: NVIDIA GPUs here: {count}");
+        return Err(UsageError(reason));
     }
-    Ok(Device::cuda(0))
+    Ok(Device::cuda(number))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda() -> Result<Device, UsageError> {
+fn cuda(_number: usize) -> Result<Device, UsageError> {
     Err(UsageError(
         "--device cuda: this build has no CUDA; build with --features cuda".to_owned(),
     ))
@@ -122,9 +138,15 @@ fn cuda() -> Result<Device, UsageError> {
 /// # Errors
 /// A file that is not there or no ontology.
 pub fn read_ontology(file: &Path) -> Result<Ontology, UsageError> {
-    let wrong = |reason: String| UsageError(format!("--ontology {}: {reason}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    Ontology::from_json(&text).map_err(|error| wrong(error.to_string()))
+    train::config::read_ontology(file).map_err(|error| UsageError(format!("--ontology {error}")))
+}
+
+/// The value of a flag that a command needs in one of its manners only.
+///
+/// # Errors
+/// When it was neither typed nor in the environment nor in the file of settings.
+pub fn given<T>(flag: &str, value: Option<T>) -> Result<T, UsageError> {
+    value.ok_or_else(|| UsageError(format!("{flag} is missing")))
 }
 
 impl ModelSettings {
@@ -148,7 +170,7 @@ impl ModelSettings {
             engine: Settings {
                 lanes: match args.device {
                     DeviceName::Cpu => spare_cores() + 1,
-                    DeviceName::Cuda => 1,
+                    DeviceName::Cuda(_) => 1,
                 },
                 ..Settings::default()
             },

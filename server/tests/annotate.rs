@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,10 +15,10 @@ use tokio::runtime::Runtime;
 
 const KEY: &str = "sk-a-very-secret-key";
 
-/// An expert that answers late, always in the same way, and notes every question.
+/// An expert that answers late, always in the same way, and notes with which key it was asked what.
 struct Expert {
     base_url: String,
-    questions: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
     _runtime: Runtime,
 }
 
@@ -29,13 +29,17 @@ impl Expert {
 
     fn start_with(status: StatusCode, time: Duration) -> Self {
         let runtime = Runtime::new().expect("threads");
-        let questions = Arc::new(Mutex::new(vec![]));
-        let noted = Arc::clone(&questions);
-        let answer = move |body: String| async move {
+        let asked = Arc::new(Mutex::new(vec![]));
+        let noted = Arc::clone(&asked);
+        let answer = move |headers: HeaderMap, body: String| async move {
             let body: Value = serde_json::from_str(&body).expect("JSON");
             let content = body["messages"][0]["content"].as_array().expect("parts");
             let text = content[2]["text"].as_str().expect("the text").to_owned();
-            noted.lock().expect("nobody panics").push(text);
+            let key = headers
+                .get("authorization")
+                .map(|it| it.to_str().expect("plain text"));
+            let key = key.unwrap_or_default().to_owned();
+            noted.lock().expect("nobody panics").push((key, text));
             tokio::time::sleep(time).await;
             let reply = json!({
                 "choices": [{"message": {"content": "I cannot help with that."}}],
@@ -50,13 +54,13 @@ impl Expert {
         runtime.spawn(async move { axum::serve(listener, paths).await });
         Self {
             base_url: format!("http://{address}/v1"),
-            questions,
+            asked,
             _runtime: runtime,
         }
     }
 
-    fn questions(&self) -> Vec<String> {
-        self.questions.lock().expect("nobody panics").clone()
+    fn asked(&self) -> Vec<(String, String)> {
+        self.asked.lock().expect("nobody panics").clone()
     }
 }
 
@@ -181,6 +185,18 @@ fn a_run_that_stops_says_why_by_its_code() {
             &["--model", "m", "--resume", "--budget", "1"],
             "--price-input",
         ),
+        (
+            &[
+                "--model",
+                "m",
+                "--resume",
+                "--budget",
+                "1",
+                "--price-input",
+                "1",
+            ],
+            "--price-output",
+        ),
         (&["--resume"], "--model"),
         (&["--resume", "--filter-only"], "--filter-only"),
     ] {
@@ -192,29 +208,87 @@ fn a_run_that_stops_says_why_by_its_code() {
     }
 }
 
+/// Two names of one file would have the one written over the other.
 #[test]
-fn the_records_are_never_written_over() {
+fn nothing_is_written_over() {
     let folder = folder(1);
     let data = std::fs::read(folder.path().join("data.jsonl")).expect("it was written");
-    for mode in [&["--filter-only"][..], &["--resume", "--model", "m"]] {
+    let journal = folder.path().join("paid.journal");
+    std::fs::write(&journal, "paid\n").expect("a new file");
+    for (out, journal, named) in [
+        ("./data.jsonl", "paid.journal", ["--data", "--out"]),
+        ("out.jsonl", "data.jsonl", ["--data", "--journal"]),
+        ("paid.journal", "./paid.journal", ["--out", "--journal"]),
+        ("out.jsonl", "out.jsonl.rejected", ["--journal", "rejected"]),
+    ] {
+        for mode in [&["--filter-only"][..], &["--resume", "--model", "m"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
+                .args(["data", "annotate", "--images", ".", "--data", "data.jsonl"])
+                .args(["--base-url", "http://127.0.0.1:9/v1"])
+                .args(["--out", out, "--journal", journal])
+                .args(mode)
+                .current_dir(folder.path())
+                .output()
+                .expect("the binary runs");
+            let line = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{line}");
+            assert!(named.iter().all(|it| line.contains(it)), "{line}");
+        }
+    }
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("it is there");
+    assert!(data == read("data.jsonl") && read("paid.journal") == b"paid\n");
+}
+
+/// The key of `OpenAI`'s variable is for `OpenAI`.
+#[test]
+fn a_key_is_sent_where_it_is_meant_to_go() {
+    let expert = Expert::start(Duration::ZERO);
+    let run = |folder: &TempDir, args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
-            .args(["data", "annotate", "--images", ".", "--data", "data.jsonl"])
-            .args([
-                "--out",
-                "./data.jsonl",
-                "--base-url",
-                "http://127.0.0.1:9/v1",
-            ])
-            .args(mode)
+            .args(["data", "annotate", "--model", "m", "--images", "."])
+            .args(["--data", "data.jsonl", "--out", "out.jsonl"])
+            .args(args)
+            .env("OPENAI_API_KEY", KEY)
             .current_dir(folder.path())
             .output()
             .expect("the binary runs");
-        let line = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{line}");
-        assert!(line.contains("--out"), "{line}");
-    }
-    let after = std::fs::read(folder.path().join("data.jsonl")).expect("it is there");
-    assert!(data == after);
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), line)
+    };
+    let base = ["--base-url", &expert.base_url];
+    let (code, line) = run(&folder(1), &base);
+    assert_eq!(code, Some(0), "{line}");
+    let named = [&base[..], &["--key-env", "OPENAI_API_KEY"]].concat();
+    let (code, line) = run(&folder(1), &named);
+    assert_eq!(code, Some(0), "{line}");
+    let keys: Vec<String> = expert.asked().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, [String::new(), format!("Bearer {KEY}")]);
+
+    let plain = [
+        "--base-url",
+        "http://expert.invalid/v1",
+        "--key-env",
+        "OPENAI_API_KEY",
+    ];
+    let (code, line) = run(&folder(1), &plain);
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.contains("https") && !line.contains(KEY), "{line}");
+}
+
+#[test]
+fn what_a_run_needs_may_stand_in_the_file_of_settings() {
+    let (folder, expert) = (folder(1), Expert::start(Duration::ZERO));
+    let settings = "[data.annotate]\nmodel = \"m\"\nimages = \".\"\ndata = \"data.jsonl\"\n";
+    std::fs::write(folder.path().join("more-r1.toml"), settings).expect("a new file");
+    let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
+        .args(["--settings", "more-r1.toml", "data", "annotate", "--json"])
+        .args(["--out", "out.jsonl", "--base-url", &expert.base_url])
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary runs");
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (code, summary) = ended(&output);
+    assert_eq!((code, &summary["answered"]), (0, &json!(1)), "{line}");
 }
 
 #[test]
@@ -244,6 +318,6 @@ fn a_killed_run_asks_nobody_twice_who_has_answered() {
     assert_eq!((code, &summary["resumed"]), (0, &json!(before)));
     assert_eq!(summary["answered"], 12 - before);
     // Two were under way when it was killed: those alone may have been asked twice.
-    let asked = expert.questions().len();
+    let asked = expert.asked().len();
     assert!(asked <= 12 + 2, "{asked}");
 }

@@ -1,12 +1,14 @@
 //! The binary as a shell sees it: exit codes and one clear line.
 
-use std::process::{Command, Output};
+mod binary;
 
-fn more_r1(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .args(args)
-        .output()
-        .expect("the binary runs")
+use std::path::Path;
+use std::process::Output;
+
+use binary::more_r1;
+
+fn run(args: &[&str]) -> Output {
+    more_r1(Path::new("."), args)
 }
 
 /// Arguments, then a part of the one line they deserve.
@@ -56,7 +58,7 @@ const WRONG: [(&[&str], &str); 14] = [
 #[test]
 fn wrong_arguments_end_with_2_and_one_line() {
     for (args, part) in WRONG {
-        let output = more_r1(args);
+        let output = run(args);
         let line = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
         assert_eq!(line.lines().count(), 1, "{args:?}: {line}");
@@ -76,7 +78,7 @@ fn help_is_no_error() {
         ["extract", "--help"],
         ["--version", "--log=info"],
     ] {
-        let output = more_r1(&args);
+        let output = run(&args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(!output.stdout.is_empty(), "{args:?}");
     }
@@ -85,6 +87,6 @@ fn help_is_no_error() {
 #[test]
 fn health_without_a_service_ends_with_1() {
     // Port 9 (discard) is closed wherever tests run.
-    let output = more_r1(&["health", "--url", "http://127.0.0.1:9/readyz"]);
+    let output = run(&["health", "--url", "http://127.0.0.1:9/readyz"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

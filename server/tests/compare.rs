@@ -1,24 +1,21 @@
 //! `more-r1 eval --compare`: the table as it is printed, over reports as evaluations print them.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn compare(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("the binary runs")
-}
+use binary::more_r1;
 
 fn report(folder: &Path, file: &str, records: usize, scores: [f64; 4]) {
     let [accuracy, precision, recall, micro_f1] = scores;
     let report = json!({
         "records": records, "accuracy": accuracy, "precision": precision, "recall": recall, "micro_f1": micro_f1,
+        "macro_f1": 0.5, "confusion": {}, "valid_traces": 1.0, "mean_characters": 900.0, "long_traces": 0.1, "ece": 0.1, "brier": 0.2,
         "per_relation": {"none": {"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": records, "predicted": 5}},
         "samples/s": 7.2,
     });
@@ -60,7 +57,7 @@ const FILES: [&str; 5] = [
 fn the_table_is_the_papers() {
     let folder = TempDir::new().expect("a folder");
     reports(folder.path());
-    let words = printed(&compare(folder.path(), &FILES));
+    let words = printed(&more_r1(folder.path(), &FILES));
     assert_eq!(
         words,
         concat!(
@@ -72,7 +69,7 @@ fn the_table_is_the_papers() {
     );
     let markdown = [&FILES[..], &["--markdown"]].concat();
     assert_eq!(
-        printed(&compare(folder.path(), &markdown)),
+        printed(&more_r1(folder.path(), &markdown)),
         "| | Acc | P | R | F1 | n |\n\
          |---|---|---|---|---|---|\n\
          | Label only | 82.64 | 55.08 | 64.84 | 59.56 | 3036 |\n\
@@ -80,7 +77,7 @@ fn the_table_is_the_papers() {
          | MORE-R1 | **84.91** | **65.88** | **69.83** | **67.80** | 3036 |\n"
     );
     let json = [&["--json"], &FILES[..]].concat();
-    let json = printed(&compare(folder.path(), &json));
+    let json = printed(&more_r1(folder.path(), &json));
     let table: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(table["warnings"], json!([]));
     assert_eq!(
@@ -98,7 +95,7 @@ fn reports_on_other_records_are_warned_of() {
     let folder = TempDir::new().expect("a folder");
     reports(folder.path());
     report(folder.path(), "part.json", 100, [0.9, 0.9, 0.9, 0.9]);
-    let words = printed(&compare(
+    let words = printed(&more_r1(
         folder.path(),
         &["eval", "--compare", "label.json", "part.json"],
     ));
@@ -112,11 +109,11 @@ fn what_is_no_report_ends_with_2() {
     fs::write(folder.path().join("other.json"), "{\"records\": 3}").expect("writable");
     for (args, part) in [
         (&["eval", "--compare", "gone.json"][..], "gone.json"),
-        (&["eval", "--compare", "other.json"], "accuracy"),
+        (&["eval", "--compare", "other.json"], "not a report"),
         (&["eval", "--markdown"], "--compare"),
         (&["eval"], "--data"),
     ] {
-        let output = compare(folder.path(), args);
+        let output = more_r1(folder.path(), args);
         let line = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
         assert!(line.contains(part), "{args:?}: {line}");

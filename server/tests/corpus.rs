@@ -1,11 +1,15 @@
 //! `extract --input`: a file of questions becomes a file of answers, whatever single rows hold and however often it is interrupted.
 
+mod binary;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use binary::more_r1;
 
 /// A folder that is gone after the test.
 struct Folder(TempDir);
@@ -61,19 +65,9 @@ fn rows() -> String {
 }
 
 fn extract(folder: &Folder, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .args([
-            "extract",
-            "--json",
-            "--input",
-            "rows.jsonl",
-            "--batch-size",
-            "2",
-        ])
-        .args(args)
-        .current_dir(folder.0.path())
-        .output()
-        .expect("the binary runs")
+    let extract = "extract --json --input rows.jsonl --batch-size 2";
+    let extract: Vec<&str> = extract.split(' ').collect();
+    more_r1(folder.0.path(), &[&extract, args].concat())
 }
 
 #[test]

@@ -1,24 +1,20 @@
 //! `data import` and `data sample` as a shell sees them: what is printed, what is written, and how they end.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use binary::more_r1;
+
 const ROW: &str = "{'img_id': 'a.png', 'token': ['Ann', 'Lee', 'won', 'the', 'Silver', 'Lamp'], \
     'h': {'name': ['Silver', 'Lamp'], 'pos': [4, 6]}, \
     't': {'name': 'ann lee', 'box': ('0.5','0.5','0.25','0.5')}, 'relation': 'RELATION'}\n";
-
-fn more_r1(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("the binary runs")
-}
 
 /// A folder with a corpus of one image: two good rows and one whose label nobody knows.
 fn corpus() -> TempDir {
@@ -152,7 +148,7 @@ fn mnre_has_an_ontology_of_its_own() {
         "data import more --src MORE --out x --max-rejected 1.5",
         "data sample --src x --out y --fraction 0",
         "data sample --src nowhere.jsonl --out y",
-        "data import jsonl --src MORE --out x",
+        "data import jsonl --src MORE --images nowhere --out x",
     ] {
         let output = more_r1(folder.path(), &args.split(' ').collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(2), "{args}: {output:?}");

@@ -70,7 +70,7 @@ fn losses(folder: &Path, run: &str) -> Vec<Value> {
     text.lines()
         .map(|line| {
             let line: Value = serde_json::from_str(line).expect("whole lines");
-            ["step", "loss", "learning_rate", "grad_norm"]
+            ["step", "loss", "lr", "grad_norm"]
                 .map(|key| line[key].clone())
                 .into()
         })

@@ -1,11 +1,15 @@
 //! `more-r1 train sft --dry-run`: the plan as it is printed, of a network that is nothing but its `config.json`.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::json;
 use tempfile::TempDir;
+
+use binary::more_r1;
 
 /// A recipe over a tiny network: two layers, two blocks.
 fn write(folder: &Path) {
@@ -45,12 +49,8 @@ save_steps = 1
 }
 
 fn train(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .current_dir(folder)
-        .args(["train", "sft", "--config", "run.toml"])
-        .args(args)
-        .output()
-        .expect("the binary runs")
+    let train = ["train", "sft", "--config", "run.toml"];
+    more_r1(folder, &[&train, args].concat())
 }
 
 #[test]

@@ -1,19 +1,15 @@
 //! `report` as a shell sees it: pages from the directory of a run, whatever stands in its files.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn more_r1(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("the binary runs")
-}
+use binary::more_r1;
 
 fn write(folder: &TempDir, name: &str, text: &str) {
     let path = folder.path().join(name);
@@ -57,8 +53,9 @@ fn run() -> TempDir {
         });
         format!("{line}\n")
     };
-    let lines = [sampled(39, "Older"), sampled(40, EVIL)];
-    write(&folder, "run/completions.jsonl", &lines.concat());
+    let names = ["Oldest", "2", "3", "4", "5", "6", "7", "8", EVIL].into_iter();
+    let lines = (32..).zip(names).map(|(step, name)| sampled(step, name));
+    write(&folder, "run/completions.jsonl", &lines.collect::<String>());
     folder
 }
 
@@ -101,7 +98,8 @@ fn every_metric_is_drawn_and_nothing_breaks_out_of_the_page() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    assert!(!page.contains("Older"), "only the latest completions");
+    assert!(!page.contains("Oldest"), "only the latest completions");
+    assert_eq!(page.matches("<small>entity</small>").count(), 8);
     assert!(
         !page.contains("could not be read"),
         "a torn end is no fault"
@@ -112,7 +110,7 @@ fn every_metric_is_drawn_and_nothing_breaks_out_of_the_page() {
     let args = ["report", "run", "--out", "page.html", "--json"];
     let output = more_r1(folder.path(), &args);
     let shown: Value = serde_json::from_slice(&output.stdout).expect("a summary");
-    let expected = json!({"file": "page.html", "steps": 40, "metrics": 18, "samples": 1});
+    let expected = json!({"file": "page.html", "steps": 40, "metrics": 18, "samples": 8});
     assert_eq!(shown, expected);
 }
 

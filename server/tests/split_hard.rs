@@ -1,19 +1,15 @@
 //! `data split-hard` with the shipped model on facts it knows: some are given a wrong label, one a text that no model may read.
 
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn more_r1(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_more-r1"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("the binary runs")
-}
+use binary::more_r1;
 
 const FACTS: usize = 9;
 

@@ -23,8 +23,10 @@ pub enum Reply {
     Write(String),
     /// Writes the right answer after this time.
     Late(Duration),
-    /// Writes the right answer without saying what it took.
+    /// Writes the right answer after a while, without saying what it took.
     Silent,
+    /// Sends who asks to this address.
+    Moved(String),
     /// A status, a body, seconds for `Retry-After`.
     Status(u16, &'static str, Option<u32>),
     /// The beginning of an answer; then the connection breaks.
@@ -159,7 +161,14 @@ async fn answer(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Strin
     let _leaves = Leaves(Arc::clone(&inner));
     match reply {
         Reply::Write(text) => written(&text, true),
-        Reply::Silent => written(&right(), false),
+        Reply::Silent => {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            written(&right(), false)
+        }
+        Reply::Moved(address) => {
+            let place = [(header::LOCATION, address)];
+            (StatusCode::TEMPORARY_REDIRECT, place).into_response()
+        }
         Reply::Late(time) => {
             tokio::time::sleep(time).await;
             written(&right(), true)

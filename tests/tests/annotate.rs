@@ -64,8 +64,11 @@ async fn an_answer_becomes_a_record_to_learn_from() {
             image::load_from_memory(&file).expect("an image").to_rgb8()
         })
         .collect();
-    assert_eq!(images[0].dimensions(), (120, 90));
     let file = vision::decode(&photo(120, 90), &LIMITS.image).expect("an image");
+    assert_eq!(images[0].dimensions(), (120, 90));
+    let pairs = images[0].iter().zip(file.pixels.iter());
+    let furthest = pairs.map(|(&sent, &own)| sent.abs_diff(own)).max();
+    assert!(furthest.is_some_and(|it| it <= 4), "{furthest:?}"); // what JPEG leaves of a gradient
     let format = vision::BoxFormat::Cxcywh;
     let region = vision::region(kept[0].bbox(), format, 120, 90).expect("a box inside");
     assert_eq!(images[1], vision::crop(&file.pixels, &region.pixels));
@@ -197,7 +200,7 @@ async fn a_refusal_is_one_records_own() {
 #[tokio::test]
 async fn an_expert_that_answers_nobody_ends_the_run() {
     let broke = r#"{"error": {"message": "no money", "code": "insufficient_quota"}}"#;
-    for (status, body) in [(401, ""), (403, ""), (404, "{}"), (429, broke), (307, "")] {
+    for (status, body) in [(401, ""), (402, ""), (403, ""), (404, "{}"), (429, broke)] {
         let expert = Expert::start(move |entity, earlier| match (entity, earlier) {
             ("E3", 0) => Reply::Status(status, body, None),
             _ => Reply::Write(right()),
@@ -228,6 +231,149 @@ async fn refusals_without_any_answer_end_the_run() {
         "{summary:?}"
     );
     assert!(summary.requests < 25, "{}", summary.requests);
+}
+
+/// A key goes where the user sent it.
+#[tokio::test]
+async fn nobody_is_asked_in_the_place_of_the_expert() {
+    let other = Expert::right().await;
+    let address = format!("{}/chat/completions", other.base_url);
+    let expert = Expert::start(move |_, _| Reply::Moved(address.clone())).await;
+    let folder = Folder::new(2);
+    let summary = folder.run(&asking(&expert)).await;
+    let Some(Stop::Expert(why)) = &summary.stopped else {
+        panic!("{summary:?}");
+    };
+    assert!(why.starts_with("307"), "{why}");
+    assert!(!expert.asked().is_empty() && other.asked().is_empty());
+}
+
+/// Photos that an expert does not like may come first, and more of them than end a run.
+#[tokio::test]
+async fn refusals_do_not_stand_in_the_way_for_ever() {
+    let expert = Expert::start(|entity, _| {
+        let number: usize = entity[1..].parse().expect("E and a number");
+        match number {
+            0..25 => Reply::Status(400, r#"{"error": "not this photo"}"#, None),
+            _ => Reply::Write(right()),
+        }
+    });
+    let (folder, expert) = (Folder::new(30), expert.await);
+    let first = folder.run(&asking(&expert)).await;
+    assert!(matches!(first.stopped, Some(Stop::Expert(_))), "{first:?}");
+    assert_eq!(first.answered, 0);
+    let refused = first.rejected[&Reason::Refused];
+    assert!((20..25).contains(&refused), "{first:?}");
+    let rest = folder.run(&resumed(&asking(&expert))).await;
+    assert_eq!((&rest.stopped, rest.kept), (&None, 5), "{rest:?}");
+    assert_eq!(rest.rejected, [(Reason::Refused, 25)].into());
+    // Those that are left were all refused before: that says nothing new about the expert.
+    let again = folder.run(&resumed(&asking(&expert))).await;
+    assert_eq!((&again.stopped, again.kept, again.requests), (&None, 5, 25));
+}
+
+/// Why a question was given up is known without the expert.
+#[tokio::test]
+async fn reasons_outlive_the_run() {
+    let expert = Expert::start(|entity, _| match entity {
+        "E1" => Reply::Status(400, r#"{"error": "not this photo"}"#, None),
+        "E2" => Reply::Status(500, "oops", None),
+        _ => Reply::Write(right()),
+    });
+    let (folder, expert) = (Folder::new(4), expert.await);
+    let summary = folder.run(&asking(&expert)).await;
+    let before = folder.rejected();
+    let judged = filter(&folder.job).expect("readable files");
+    assert_eq!(judged.rejected, summary.rejected);
+    assert_eq!(folder.rejected(), before);
+    assert_eq!(before["E1"]["detail"], "400 Bad Request: not this photo");
+    // A run that ends early knows them too.
+    let broke = Asking {
+        budget: Some(0.0),
+        ..resumed(&asking(&expert))
+    };
+    let early = folder.run(&broke).await;
+    assert_eq!(early.stopped, Some(Stop::Budget));
+    assert_eq!(early.rejected, summary.rejected);
+}
+
+#[tokio::test]
+async fn an_expert_without_time_ends_the_run() {
+    let expert = Expert::start(|_, _| Reply::Status(429, "{}", None)).await;
+    let asking = Asking {
+        failures: 6,
+        ..asking(&expert)
+    };
+    let folder = Folder::new(12);
+    let summary = folder.run(&asking).await;
+    let Some(Stop::Expert(why)) = &summary.stopped else {
+        panic!("{summary:?}");
+    };
+    assert!(
+        why.contains("in a row failed") && why.contains("429"),
+        "{why}"
+    );
+    assert!(summary.requests < 4 * 6, "{}", summary.requests);
+    assert!(summary.rejected[&Reason::Unanswered] > 6, "{summary:?}");
+
+    // One that finds time in the end is no dead one, however often it had none before.
+    let expert = Expert::start(|_, earlier| match earlier {
+        0..3 => Reply::Status(429, "{}", None),
+        _ => Reply::Write(right()),
+    });
+    let expert = expert.await;
+    let asking = Asking {
+        expert: ExpertSettings {
+            base_url: expert.base_url.clone(),
+            ..asking.expert
+        },
+        ..asking
+    };
+    assert_eq!(Folder::new(12).run(&asking).await.kept, 12);
+}
+
+/// Too few questions for a row of failures are still too many without an answer.
+#[tokio::test]
+async fn a_dead_expert_is_none_for_two_questions_either() {
+    let expert = Expert::start(|_, _| Reply::Status(503, "oops", None)).await;
+    let folder = Folder::new(2);
+    let summary = folder.run(&asking(&expert)).await;
+    let Some(Stop::Expert(why)) = &summary.stopped else {
+        panic!("{summary:?}");
+    };
+    assert!(why.starts_with("503"), "{why}");
+    assert_eq!(summary.rejected, [(Reason::Failed, 2)].into());
+}
+
+/// `Retry-After` is for everybody, also where its question is given up.
+#[tokio::test]
+async fn who_gives_up_lets_the_others_wait() {
+    let expert = Expert::start(|entity, _| match entity {
+        "E0" => Reply::Status(429, "{}", Some(1)),
+        _ => Reply::Write(right()),
+    });
+    let (folder, expert) = (Folder::new(2), expert.await);
+    let asking = Asking {
+        concurrency: 1,
+        retries: 0,
+        ..asking(&expert)
+    };
+    let summary = folder.run(&asking).await;
+    assert_eq!((summary.kept, summary.requests), (1, 2));
+    let times: Vec<Instant> = expert.asked().iter().map(|it| it.at).collect();
+    assert!(times[1] - times[0] >= Duration::from_secs(1), "{times:?}");
+}
+
+/// How far guesses fall short is not known before an answer says what it took: until then nobody asks beside another.
+#[tokio::test]
+async fn under_a_budget_nothing_is_learned_from_silence() {
+    let (folder, expert) = (Folder::new(5), Expert::start(|_, _| Reply::Silent).await);
+    let asking = Asking {
+        budget: Some(10.0),
+        ..asking(&expert)
+    };
+    assert_eq!(folder.run(&asking).await.kept, 5);
+    assert_eq!(expert.most(), 1);
 }
 
 #[tokio::test]

@@ -5,9 +5,7 @@ mod filter;
 mod journal;
 mod ledger;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, rename};
-use std::io::{BufWriter, Write};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use proto::{Ontology, Part, expert_prompt};
@@ -15,9 +13,11 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::data::Record;
+use crate::example::gold;
+use crate::part;
 
 pub use filter::{Lengths, Reason, Rejection, judge};
-pub use journal::{Entry, Journal};
+pub use journal::{Entry, History, Journal};
 pub use ledger::{Ledger, Prices, Reservation, Usage, Verdict};
 
 /// What the expert is asked about one record.
@@ -37,12 +37,7 @@ impl<'a> Question<'a> {
     /// # Errors
     /// A label that the ontology does not have.
     pub fn new(ontology: &Ontology, record: &'a Record) -> Result<Self, Rejection> {
-        let gold = ontology.find(&record.relation).ok_or_else(|| {
-            Rejection::new(
-                Reason::Record,
-                format!("{:?} is not a label of the ontology", record.relation),
-            )
-        })?;
+        let gold = gold(ontology, record).map_err(|why| Rejection::new(Reason::Record, why))?;
         let parts = expert_prompt(ontology, &record.text, &record.entity(), gold);
         let mut hasher = blake3::Hasher::new();
         for part in &parts {
@@ -83,24 +78,24 @@ pub struct Rejected {
 }
 
 impl Sorted {
-    /// Judges the answers to all `records`, by the keys of their questions; for records without an answer, `failures` may know why.
+    /// Judges what `history` knows of the `questions` about all `records`, one each.
     pub fn new(
         ontology: &Ontology,
         lengths: Lengths,
         records: &[Record],
-        answers: &HashMap<String, String>,
-        failures: &HashMap<String, Rejection>,
+        questions: &[Result<Question<'_>, Rejection>],
+        history: &History,
     ) -> Self {
         let mut sorted = Self::default();
-        for record in records {
-            let question = Question::new(ontology, record);
-            let answer = question.as_ref().ok().and_then(|it| answers.get(&it.key));
-            let judged = match (question, answer) {
-                (Err(unusable), _) => Err(unusable),
+        for (record, question) in records.iter().zip(questions) {
+            let key = question.as_ref().map(|question| &question.key);
+            let answer = key.ok().and_then(|key| history.answers.get(key));
+            let judged = match (key, answer) {
+                (Err(unusable), _) => Err(unusable.clone()),
                 (Ok(_), Some(answer)) => judge(ontology, lengths, record, answer),
-                (Ok(question), None) => {
-                    let known = failures.get(&question.key).cloned();
-                    let unknown = || Rejection::new(Reason::Unanswered, String::new());
+                (Ok(key), None) => {
+                    let known = history.failures.get(key).cloned();
+                    let unknown = || Rejection::new(Reason::Unanswered, "");
                     Err(known.unwrap_or_else(unknown))
                 }
             };
@@ -133,22 +128,9 @@ impl Sorted {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, kept: &Path, rejected: &Path) -> Result<(), Error> {
-        write_lines(rejected, &self.rejected)?;
-        write_lines(kept, &self.kept)
+        let rejected = part::Part::lines(rejected, &self.rejected)?;
+        let kept = part::Part::lines(kept, &self.kept)?;
+        rejected.finish()?;
+        kept.finish()
     }
-}
-
-/// One JSON object a line, written beside and renamed.
-fn write_lines<T: Serialize>(path: &Path, lines: &[T]) -> Result<(), Error> {
-    let part = path.with_added_extension("part");
-    let write = || {
-        let mut file = BufWriter::new(File::create(&part)?);
-        for line in lines {
-            serde_json::to_writer(&mut file, line)?;
-            file.write_all(b"\n")?;
-        }
-        file.into_inner()?.sync_all()
-    };
-    write().map_err(Error::io(&part))?;
-    rename(&part, path).map_err(Error::io(path))
 }

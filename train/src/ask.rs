@@ -24,7 +24,7 @@ pub(crate) struct Asker<'a> {
 }
 
 /// What came back for a record.
-pub(crate) struct Asked {
+pub(crate) struct Reply {
     /// Its object in pixels.
     pub region: PixelBox,
     /// The answer, or why the model has none.
@@ -36,7 +36,7 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// An image that cannot be read, a box outside it. What the model refuses is an answer.
-    pub fn ask(&self, batch: &[Record]) -> Result<Vec<Asked>, Error> {
+    pub fn ask(&self, batch: &[Record]) -> Result<Vec<Reply>, Error> {
         let mut scenes: HashMap<&str, Scene> = HashMap::new();
         for record in batch {
             if !scenes.contains_key(record.img_id.as_str()) {
@@ -57,9 +57,9 @@ impl Asker<'_> {
         }
         let answers = self.extractor.extract(&questions);
         let regions = questions.iter().map(|question| question.region);
-        let asked = regions.zip(answers);
-        Ok(asked
-            .map(|(region, answer)| Asked { region, answer })
+        let replies = regions.zip(answers);
+        Ok(replies
+            .map(|(region, answer)| Reply { region, answer })
             .collect())
     }
 

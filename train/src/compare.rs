@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Error;
+use crate::eval::EvalReport;
 
 /// One row before its report is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +18,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads `NAME=FILE`, or `FILE`, whose stem is then the name.
+    /// Reads `NAME=FILE`, or `FILE`, whose stem is then the name. What is there as a whole is a file, also with `=` in its path.
     pub fn from_text(text: &str) -> Self {
-        if let Some((name, file)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+        let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        if let Some((name, file)) = named.filter(|_| !Path::new(text).is_file()) {
             return Self {
                 name: name.to_owned(),
                 file: file.into(),
@@ -31,22 +33,6 @@ impl Source {
             file: text.into(),
         }
     }
-}
-
-/// The part of a report that is compared.
-#[derive(Debug, Deserialize)]
-struct Scored {
-    records: usize,
-    accuracy: f64,
-    precision: f64,
-    recall: f64,
-    micro_f1: f64,
-    per_relation: BTreeMap<String, Support>,
-}
-
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-struct Support {
-    support: usize,
 }
 
 /// One evaluation.
@@ -106,8 +92,8 @@ pub struct Comparison {
 /// # Errors
 /// A file that cannot be read or is no report.
 pub fn compare(sources: &[Source]) -> Result<Comparison, Error> {
-    let reports = sources.iter().map(|source| read(&source.file));
-    let reports: Vec<Scored> = reports.collect::<Result<_, _>>()?;
+    let reports = sources.iter().map(|source| EvalReport::read(&source.file));
+    let reports: Vec<EvalReport> = reports.collect::<Result<_, _>>()?;
     let mut rows: Vec<Row> = sources.iter().zip(&reports).map(row).collect();
     for column in Column::ALL {
         let most = rows.iter().map(|row| shown(row.scores[&column])).max();
@@ -128,20 +114,13 @@ fn shown(score: f64) -> u64 {
     (score * 1e4).round() as u64
 }
 
-fn read(file: &Path) -> Result<Scored, Error> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-    serde_json::from_str(&text).map_err(|error| Error::Config {
-        path: file.to_owned(),
-        reason: format!("not a report of `more-r1 eval --json`: {error}"),
-    })
-}
-
-fn row((source, report): (&Source, &Scored)) -> Row {
+fn row((source, report): (&Source, &EvalReport)) -> Row {
+    let scores = &report.scores;
     let scores = [
-        report.accuracy,
-        report.precision,
-        report.recall,
-        report.micro_f1,
+        scores.accuracy,
+        scores.precision,
+        scores.recall,
+        scores.micro_f1,
     ];
     Row {
         name: source.name.clone(),
@@ -152,7 +131,7 @@ fn row((source, report): (&Source, &Scored)) -> Row {
 }
 
 /// Where a report is about other records than the first.
-fn warnings(sources: &[Source], reports: &[Scored]) -> Vec<String> {
+fn warnings(sources: &[Source], reports: &[EvalReport]) -> Vec<String> {
     let mut warnings = vec![];
     let pairs = sources.iter().zip(reports);
     let Some((first, measure)) = pairs.clone().next() else {
@@ -165,7 +144,7 @@ fn warnings(sources: &[Source], reports: &[Scored]) -> Vec<String> {
                 "{other} is about {} records, {one} about {}",
                 report.records, measure.records
             ));
-        } else if report.per_relation != measure.per_relation {
+        } else if supports(report).ne(supports(measure)) {
             warnings.push(format!(
                 "{other} and {one} are about as many records, but other ones: relations differ in number"
             ));
@@ -174,8 +153,16 @@ fn warnings(sources: &[Source], reports: &[Scored]) -> Vec<String> {
     warnings
 }
 
+/// How many records each relation has.
+fn supports(report: &EvalReport) -> impl Iterator<Item = (&String, usize)> {
+    let relations = report.scores.per_relation.iter();
+    relations.map(|(name, scores)| (name, scores.support))
+}
+
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -186,5 +173,13 @@ mod tests {
             ("MORE-R1, stage 1", Some("runs/a.json"))
         );
         assert_eq!(Source::from_text("runs/b.eval.json").name, "b.eval");
+        let folder = TempDir::new().expect("a folder for the test");
+        let path = folder.path().join("lr=1e-3.json");
+        std::fs::write(&path, "{}").expect("a new file");
+        let text = path.to_str().expect("a plain path");
+        let sources = [text.to_owned(), format!("Stage 1={text}")];
+        let [plain, named] = sources.map(|it| Source::from_text(&it));
+        assert_eq!((plain.name.as_str(), plain.file), ("lr=1e-3", path.clone()));
+        assert_eq!((named.name.as_str(), named.file), ("Stage 1", path));
     }
 }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::optim::AdamWConfig;
+use crate::pass::How;
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
+use crate::watch::{Evaluation, Watch};
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub struct SftConfig {
     pub data: DataConfig,
     /// How it is trained.
     pub training: TrainingConfig,
+    /// How it is evaluated meanwhile; not at all without.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Exactly one of the two.
@@ -41,6 +45,8 @@ pub struct ModelConfig {
 pub struct DataConfig {
     /// Records with traces.
     pub train: PathBuf,
+    /// Records that `[evaluation]` asks.
+    pub dev: Option<PathBuf>,
     /// The folder of their images.
     pub images: PathBuf,
     /// The relations; MORE's 21 without.
@@ -64,6 +70,12 @@ pub struct TrainingConfig {
     /// Threads that share a batch, each with a pass of its own. Part of the recipe: it orders the sums.
     #[serde(default = "one_batch")]
     pub workers: usize,
+    /// Whether passes compute in bf16. Weights, gradients and moments stay f32, and so do checkpoints.
+    #[serde(default)]
+    pub bf16: bool,
+    /// Whether passes keep only what enters a layer and compute the rest again on the way back: less memory, more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// The highest rate, after warm-up.
     pub learning_rate: f64,
     /// The share of steps in which the rate grows from 0.
@@ -143,6 +155,16 @@ fn two() -> usize {
     2
 }
 
+impl TrainingConfig {
+    /// How a pass is computed.
+    pub(crate) fn how(&self) -> How {
+        How {
+            bf16: self.bf16,
+            gradient_checkpointing: self.gradient_checkpointing,
+        }
+    }
+}
+
 impl SftConfig {
     /// Reads and checks `path`.
     ///
@@ -210,7 +232,8 @@ impl SftConfig {
             .hold(
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
-            )?;
+            )?
+            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?;
         Ok(config)
     }
 
@@ -219,7 +242,19 @@ impl SftConfig {
     /// # Errors
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
-        read_ontology(self.data.ontology.as_deref())
+        ontology_or_more(self.data.ontology.as_deref())
+    }
+
+    /// Who evaluates the run, if it is.
+    ///
+    /// # Errors
+    /// As [`Watch::open`].
+    pub(crate) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
+        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
+            return Ok(None);
+        };
+        let template = self.training.templates[0];
+        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
     }
 
     /// Records an optimizer step sees.
@@ -256,6 +291,7 @@ impl RunConfig for SftConfig {
     fn essence(&self) -> Self {
         let mut essence = self.clone();
         essence.training.max_steps = None;
+        essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence
     }
 }
@@ -280,16 +316,21 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     })
 }
 
-/// The relations of a file, MORE's 21 without one.
-pub(crate) fn read_ontology(path: Option<&Path>) -> Result<Ontology, Error> {
-    let Some(path) = path else {
-        return Ok(Ontology::more().clone());
-    };
+/// The relations of a file.
+///
+/// # Errors
+/// A file that cannot be read or is no ontology.
+pub fn read_ontology(path: &Path) -> Result<Ontology, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     Ontology::from_json(&text).map_err(|error| Error::Config {
         path: path.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// The relations of a file, MORE's 21 without one.
+pub(crate) fn ontology_or_more(path: Option<&Path>) -> Result<Ontology, Error> {
+    path.map_or_else(|| Ok(Ontology::more().clone()), read_ontology)
 }
 
 /// What a configuration has to keep to.
@@ -300,6 +341,30 @@ impl<'a> Checks<'a> {
     /// Of the file at `path`.
     pub(crate) fn of(path: &'a Path) -> Self {
         Self(path)
+    }
+
+    /// Goes on if evaluations can be made so, from records of which `dev` tells whether they are named.
+    pub(crate) fn evaluation(
+        self,
+        evaluation: Option<&Evaluation>,
+        dev: bool,
+    ) -> Result<Self, Error> {
+        let Some(evaluation) = evaluation else {
+            return Ok(self);
+        };
+        self.hold(dev, "[evaluation] needs data.dev")?
+            .hold(
+                evaluation.eval_steps > 0 && evaluation.eval_batch_size > 0,
+                "evaluation.eval_steps and eval_batch_size must be above 0",
+            )?
+            .hold(
+                evaluation.eval_records != Some(0),
+                "evaluation.eval_records must be above 0",
+            )?
+            .hold(
+                evaluation.early_stopping_patience != Some(0),
+                "evaluation.early_stopping_patience must be above 0",
+            )
     }
 
     /// Goes on if `holds`, else says what does not.

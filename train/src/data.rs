@@ -5,7 +5,7 @@ mod literal;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,29 @@ impl Record {
     /// The object's box: normalised centre x, centre y, width, height.
     pub const fn bbox(&self) -> [f64; 4] {
         self.t.pos
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// A fact for tests to change.
+    pub(crate) fn example() -> Self {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+        Self {
+            img_id: "a.jpg".to_owned(),
+            text: "Heat beat Celtics".to_owned(),
+            token: words("Heat beat Celtics"),
+            h: Head {
+                name: words("Heat"),
+                pos: [0, 1],
+            },
+            t: Tail {
+                name: "player".to_owned(),
+                pos: [0.5, 0.5, 1.0, 1.0],
+            },
+            relation: "none".to_owned(),
+            trace: None,
+        }
     }
 }
 
@@ -142,14 +165,21 @@ pub(crate) enum LineError {
 /// # Errors
 /// The first line that is no record, by number and field.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
-    let read_error = |source| Error::Read {
+    let file = File::open(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
-    };
-    let file = File::open(path).map_err(read_error)?;
+    })?;
+    records_of(path, BufReader::new(file))
+}
+
+/// The records in what was opened at `path`.
+pub(crate) fn records_of(path: &Path, lines: impl BufRead) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let content = line.map_err(read_error)?;
+    for (index, line) in lines.lines().enumerate() {
+        let content = line.map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         if content.trim().is_empty() {
             continue;
         }
@@ -168,16 +198,19 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// Writes one line of JSON for every item, complete when it returns.
+/// Writes one line of JSON for every item, on the disk when it returns.
 pub(crate) fn write_lines<T: Serialize>(
     path: &Path,
     items: impl IntoIterator<Item = T>,
-) -> io::Result<()> {
-    let mut lines = BufWriter::new(File::create(path)?);
-    for item in items {
-        writeln!(lines, "{}", serde_json::to_string(&item)?)?;
-    }
-    lines.flush()
+) -> Result<(), crate::Error> {
+    let write = || {
+        let mut lines = BufWriter::new(File::create(path)?);
+        for item in items {
+            writeln!(lines, "{}", serde_json::to_string(&item)?)?;
+        }
+        lines.into_inner()?.sync_all()
+    };
+    write().map_err(crate::Error::io(path))
 }
 
 fn parse_line(line: &str) -> Result<Record, LineError> {

@@ -46,6 +46,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names `path`, the file or the run, beside what cannot be meant.
+    pub fn config(path: impl Into<PathBuf>) -> impl FnOnce(String) -> Self {
+        let path = path.into();
+        move |reason| Self::Config { path, reason }
+    }
+
     /// Names `path` in an I/O error.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

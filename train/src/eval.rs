@@ -1,8 +1,9 @@
 //! How well a model does the task: answers every record, counts, and keeps what a report needs. Trains nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use indicatif::ProgressBar;
 use model::guide::Script;
 use model::{Extractor, Terms};
 use proto::Form;
@@ -12,9 +13,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use vision::PixelBox;
 
-use crate::ask::Asker;
+use crate::ask::{Asker, Reply};
 use crate::data::{Record, read_records};
-use crate::metrics::{Confusion, Reliability, Scores};
+use crate::example::check_labels;
+use crate::metrics::{Confusion, Reliability, Scores, ratio};
 use crate::{Error, progress};
 
 /// What to evaluate on.
@@ -63,6 +65,20 @@ pub struct EvalReport {
     pub answers: Vec<Answered>,
 }
 
+impl EvalReport {
+    /// Reads what `more-r1 eval --json` printed into a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no report.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        serde_json::from_str(&text).map_err(|error| Error::Config {
+            path: path.to_owned(),
+            reason: format!("not a report of `more-r1 eval --json`: {error}"),
+        })
+    }
+}
+
 /// How well labels agree with the steps before them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statements {
@@ -91,17 +107,32 @@ pub struct Answered {
 /// Answers the records of `options` and scores the answers.
 ///
 /// # Errors
-/// Unreadable records or images. A record the model refuses counts as a wrong, invalid answer.
+/// Unreadable records or images, a relation that the model's ontology lacks. A record the model refuses counts as a wrong, invalid answer.
 pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, Error> {
     let mut records = read_records(&options.data)?;
     records.truncate(options.limit.unwrap_or(usize::MAX));
+    let bar = progress::bar(records.len(), "records");
+    over(extractor, records, options, &bar)
+}
+
+/// The same over `records`, telling `bar` how far it is.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn over(
+    extractor: &Extractor,
+    mut records: Vec<Record>,
+    options: &EvalOptions,
+    bar: &ProgressBar,
+) -> Result<EvalReport, Error> {
     if options.shuffle_text {
         shuffle_texts(&mut records);
     }
+    let ontology = extractor.ontology();
+    check_labels(&ontology, &records)?; // better known before the first answer than behind it
     let begin = Instant::now();
-    let bar = progress::bar(records.len(), "records");
     let mut tally = Tally {
-        confusion: Confusion::new(&extractor.ontology()),
+        confusion: Confusion::new(&ontology),
         answers: vec![],
         valid: 0,
         consistent: 0,
@@ -117,8 +148,8 @@ pub fn run(extractor: &Extractor, options: &EvalOptions) -> Result<EvalReport, E
         },
     };
     for batch in records.chunks(options.batch_size.max(1)) {
-        for (record, asked) in batch.iter().zip(asker.ask(batch)?) {
-            tally.count(record, asked.region, asked.answer)?;
+        for (record, reply) in batch.iter().zip(asker.ask(batch)?) {
+            tally.count(record, reply);
         }
         bar.inc(batch.len() as u64);
     }
@@ -135,12 +166,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(
-        &mut self,
-        record: &Record,
-        region: PixelBox,
-        answer: Result<model::Answer, model::Error>,
-    ) -> Result<(), Error> {
+    fn count(&mut self, record: &Record, Reply { region, answer }: Reply) {
         let (said, raw, probabilities) = match answer {
             Ok(answer) => {
                 let ontology = answer.script.ontology();
@@ -153,13 +179,8 @@ impl Tally {
             }
             Err(error) => (None, error.to_string(), vec![]),
         };
-        if !self.confusion.count(&record.relation, said.as_deref()) {
-            let reason = format!("the ontology has no relation {:?}", record.relation);
-            return Err(Error::Record {
-                image: record.img_id.clone(),
-                reason,
-            });
-        }
+        let known = self.confusion.count(&record.relation, said.as_deref());
+        assert!(known, "labels were checked");
         self.answers.push(Answered {
             record: record.clone(),
             region,
@@ -167,19 +188,12 @@ impl Tally {
             probabilities,
             raw,
         });
-        Ok(())
     }
 
     fn report(self, script: &Script, seconds: f64) -> EvalReport {
         let ontology = script.ontology();
         let records = self.answers.len();
-        let share = |count: usize| {
-            if records == 0 {
-                0.0
-            } else {
-                count as f64 / records as f64
-            }
-        };
+        let share = |count: usize| ratio(count, records);
         let mut reliability = Reliability::default();
         for answer in &self.answers {
             let Some(said) = &answer.said else { continue };

@@ -7,7 +7,7 @@ use model::checkpoint::{Checkpoint, Prompt};
 use model::extract::question_ids;
 use model::guide::{label_ids, response_ids};
 use model::text::Positions;
-use proto::{Form, Ontology, Template, Wording};
+use proto::{Form, Label, Ontology, Template, Wording};
 use vision::{BoxFormat, Limits, Patches, PixelBox, crop, decode, region};
 
 use crate::Error;
@@ -148,9 +148,7 @@ impl Examples<'_> {
                 response_ids(tokenizer, trace, steps).map_err(|error| error.to_string())
             }
             Form::Label => {
-                let label = self.ontology.find(&record.relation);
-                let label = label
-                    .ok_or_else(|| format!("the ontology has no relation {:?}", record.relation))?;
+                let label = gold(self.ontology, record)?;
                 Ok(label_ids(tokenizer, &label.name))
             }
         }
@@ -174,6 +172,34 @@ impl Examples<'_> {
     }
 }
 
+/// The label of `record`; a missing slash is forgiven.
+///
+/// # Errors
+/// One that the ontology does not have.
+pub(crate) fn gold<'a>(ontology: &'a Ontology, record: &Record) -> Result<&'a Label, String> {
+    let label = ontology.find(&record.relation);
+    label.ok_or_else(|| no_relation(record))
+}
+
+/// Checks that answers can be compared with the label of each of `records`: that it is, letter for letter, one of the ontology.
+///
+/// # Errors
+/// The first that is not.
+pub(crate) fn check_labels(ontology: &Ontology, records: &[Record]) -> Result<(), Error> {
+    let unknown = |record: &&Record| ontology.position(&record.relation).is_none();
+    match records.iter().find(unknown) {
+        Some(record) => Err(Error::Record {
+            image: record.img_id.clone(),
+            reason: no_relation(record),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn no_relation(record: &Record) -> String {
+    format!("the ontology has no relation {:?}", record.relation)
+}
+
 /// The photo of `record`, upright.
 ///
 /// # Errors
@@ -193,7 +219,7 @@ pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Err
 ///
 /// # Errors
 /// A box outside the photo.
-pub(crate) fn object(record: &Record, photo: &image::RgbImage) -> Result<PixelBox, Error> {
+pub fn object(record: &Record, photo: &image::RgbImage) -> Result<PixelBox, Error> {
     let (width, height) = photo.dimensions();
     let region = region(record.bbox(), BoxFormat::Cxcywh, width, height);
     let fault = |error: vision::BoxError| Error::Record {

@@ -9,8 +9,9 @@ use model::{Extractor, Terms};
 use proto::{NONE, Ontology};
 use serde::Serialize;
 
-use crate::ask::{Asked, Asker};
-use crate::data::{Record, read_records, write_lines};
+use crate::ask::{Asker, Reply};
+use crate::data::{Record, records_of, write_lines};
+use crate::example::check_labels;
 use crate::journal::{Head, Journal, Line};
 use crate::{Error, progress};
 
@@ -94,9 +95,9 @@ impl Sorting {
             let reason = "is there from an interrupted run: give --resume, or remove it";
             return Err(refuse(&part, reason));
         }
-        let mut records = read_records(&options.data)?;
-        records.truncate(options.limit.unwrap_or(usize::MAX));
         let bytes = std::fs::read(&options.data).map_err(Error::io(&options.data))?;
+        let mut records = records_of(&options.data, &bytes[..])?;
+        records.truncate(options.limit.unwrap_or(usize::MAX));
         Ok(Self {
             data: blake3::hash(&bytes).to_hex().to_string(),
             options,
@@ -112,7 +113,7 @@ impl Sorting {
     /// be written. What was answered is kept for the next run. A record the model refuses is a hard one.
     pub fn run(&self, extractor: &Extractor) -> Result<HardReport, Error> {
         let ontology = extractor.ontology();
-        self.check(&ontology)?;
+        check_labels(&ontology, &self.records)?; // better known before the first answer than behind the last
         std::fs::create_dir_all(&self.part).map_err(Error::io(&self.part))?;
         let head = self.head(extractor, &ontology);
         let (mut journal, mut lines) = Journal::open(&self.part.join(ANSWERS), &head)?;
@@ -128,7 +129,7 @@ impl Sorting {
         for batch in self.records[kept..].chunks(self.options.batch_size.max(1)) {
             let answers = asker.ask(batch)?;
             let answered = (lines.len()..).zip(answers);
-            let answered: Vec<Line> = answered.map(|(row, asked)| line(row, asked)).collect();
+            let answered: Vec<Line> = answered.map(|(row, reply)| line(row, reply)).collect();
             journal.write(&answered)?;
             lines.extend(answered);
             bar.inc(batch.len() as u64);
@@ -143,24 +144,14 @@ impl Sorting {
         })
     }
 
-    /// Whether every record can be judged: better known before the first answer than behind the last.
-    fn check(&self, ontology: &Ontology) -> Result<(), Error> {
-        let mut records = self.records.iter();
-        match records.find(|record| ontology.position(&record.relation).is_none()) {
-            Some(record) => Err(Error::Record {
-                image: record.img_id.clone(),
-                reason: format!("the ontology has no relation {:?}", record.relation),
-            }),
-            None => Ok(()),
-        }
-    }
-
     fn head(&self, extractor: &Extractor, ontology: &Ontology) -> Head {
-        let info = extractor.info();
+        let (info, options) = (extractor.info(), extractor.options());
         Head {
             model: info.hash.clone(),
             dtype: info.dtype.clone(),
             template: info.template.to_string(),
+            max_prompt_tokens: options.max_prompt_tokens,
+            max_answer_tokens: options.max_new_tokens,
             ontology: ontology.hash(),
             data: self.data.clone(),
             records: self.records.len(),
@@ -175,17 +166,16 @@ impl Sorting {
             .zip(lines)
             .partition(|(record, line)| right(record, line));
         for (name, kind) in [("easy.jsonl", easy), ("hard.jsonl", hard)] {
-            let path = self.part.join(name);
             let records = kind.into_iter().map(|(record, _)| record);
-            write_lines(&path, records).map_err(Error::io(&path))?;
+            write_lines(&self.part.join(name), records)?;
         }
         let out = &self.options.out;
         std::fs::rename(&self.part, out).map_err(Error::io(out))
     }
 }
 
-fn line(row: usize, asked: Asked) -> Line {
-    let (said, fault) = match asked.answer {
+fn line(row: usize, reply: Reply) -> Line {
+    let (said, fault) = match reply.answer {
         Ok(answer) => (Some(answer.trace.label), None),
         Err(error) => (None, Some(error.to_string())),
     };

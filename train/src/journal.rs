@@ -17,6 +17,10 @@ pub(crate) struct Head {
     pub dtype: String,
     /// The order of the prompt.
     pub template: String,
+    /// Longer prompts are refused.
+    pub max_prompt_tokens: usize,
+    /// Longer answers are cut.
+    pub max_answer_tokens: usize,
     /// Digest of the relations.
     pub ontology: String,
     /// Digest of the file of records.
@@ -32,6 +36,14 @@ impl Head {
             ("model", self.model != found.model),
             ("number format", self.dtype != found.dtype),
             ("order of the prompt", self.template != found.template),
+            (
+                "longest prompt",
+                self.max_prompt_tokens != found.max_prompt_tokens,
+            ),
+            (
+                "longest answer",
+                self.max_answer_tokens != found.max_answer_tokens,
+            ),
             ("ontology", self.ontology != found.ontology),
             ("file of records", self.data != found.data),
             ("number of records", self.records != found.records),
@@ -117,6 +129,8 @@ mod tests {
             model: "a".to_owned(),
             dtype: "f32".to_owned(),
             template: "prefix".to_owned(),
+            max_prompt_tokens: 4096,
+            max_answer_tokens: 1024,
             ontology: "b".to_owned(),
             data: "c".to_owned(),
             records: 3,
@@ -167,10 +181,12 @@ mod tests {
         let folder = TempDir::new().expect("a folder for the test");
         let path = folder.path().join("journal");
         Journal::open(&path, &head()).expect("a new file");
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 8] = [
             ("model", |head| head.model.push('x')),
             ("number format", |head| head.dtype.push('x')),
             ("order of the prompt", |head| head.template.push('x')),
+            ("longest prompt", |head| head.max_prompt_tokens += 1),
+            ("longest answer", |head| head.max_answer_tokens += 1),
             ("ontology", |head| head.ontology.push('x')),
             ("file of records", |head| head.data.push('x')),
             ("number of records", |head| head.records += 1),

@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use crate::example::Example;
-use model::Qwen;
+use model::{Qwen, Span};
 use vision::Patches;
 
 /// The summed loss of the responses' tokens, each counted by its weight.
@@ -16,7 +16,14 @@ use vision::Patches;
 /// # Panics
 /// Without examples.
 pub fn response_loss(network: &Qwen, examples: &[Example]) -> Tensor<1> {
-    let scores = response_scores(network, examples, None);
+    unlikelihood(response_scores(network, examples, None), examples)
+}
+
+/// The same of scores that are there.
+///
+/// # Shapes
+/// - `scores`: `[response tokens, vocab]`
+pub(crate) fn unlikelihood(scores: Tensor<2>, examples: &[Example]) -> Tensor<1> {
     let plain = scores.device().without_autodiff();
     let weights = Tensor::<1>::from_data(&weights(examples)[..], &plain);
     (chosen(scores, examples) * weights).sum().neg()
@@ -41,38 +48,75 @@ pub fn response_scores(
     examples: &[Example],
     temperature: Option<f64>,
 ) -> Tensor<2> {
-    let Beginning {
-        tokens: shared,
-        images: shared_images,
-    } = Beginning::of(examples, network.config().image_token_id);
-    let images: Vec<&Patches> = examples[0].patches[..shared_images]
-        .iter()
-        .chain(examples.iter().flat_map(|it| &it.patches[shared_images..]))
-        .collect();
+    let rows = ResponseRows::of(examples, network.config().image_token_id);
+    let images = rows.images();
     let image_rows = (!images.is_empty()).then(|| network.encode_images(&images));
-    let mut spans = vec![];
-    if shared > 0 {
-        spans.push(examples[0].span(0, shared));
+    let hidden = network.hidden(&rows.spans(), image_rows, &mut []); // [rows, d]
+    rows.scores(network, hidden, temperature)
+}
+
+/// Examples as the rows of one pass: first those that all prompts begin with, then the rest of each.
+pub(crate) struct ResponseRows<'a> {
+    examples: &'a [Example],
+    shared: Beginning,
+}
+
+impl<'a> ResponseRows<'a> {
+    /// Those of `examples`; `image` is the token of image rows.
+    ///
+    /// # Panics
+    /// Without examples.
+    pub(crate) fn of(examples: &'a [Example], image: u32) -> Self {
+        let shared = Beginning::of(examples, image);
+        Self { examples, shared }
     }
-    // The last token predicts nothing.
-    let rests = examples.iter().map(|it| it.span(shared, it.ids.len() - 1));
-    spans.extend(rests);
-    let hidden = network.hidden(&spans, image_rows, &mut []); // [rows, d]
-    let mut start = shared;
-    let mut predicting = Vec::with_capacity(examples.len());
-    for example in examples {
-        let count = example.ids.len() - example.response;
-        let first = start + example.response - 1 - shared;
-        predicting.push(hidden.clone().narrow(0, first, count));
-        start += example.ids.len() - 1 - shared;
+
+    /// The pictures, in the order of their rows.
+    pub(crate) fn images(&self) -> Vec<&'a Patches> {
+        let (first, rest) = self.examples[0].patches.split_at(self.shared.images);
+        let others = self.examples[1..]
+            .iter()
+            .flat_map(|it| &it.patches[self.shared.images..]);
+        first.iter().chain(rest).chain(others).collect()
     }
-    let hidden = Tensor::cat(predicting, 0); // [response tokens, d]
-    let scores = network.logits(hidden).cast(DType::F32);
-    let scores = match temperature {
-        Some(temperature) => scores / temperature,
-        None => scores,
-    };
-    log_softmax(scores, 1)
+
+    /// The rows: the last token of an example predicts nothing.
+    pub(crate) fn spans(&self) -> Vec<Span<'a>> {
+        let shared = self.shared.tokens;
+        let beginning = (shared > 0).then(|| self.examples[0].span(0, shared));
+        let rests = self.examples.iter();
+        let rests = rests.map(|it| it.span(shared, it.ids.len() - 1));
+        beginning.into_iter().chain(rests).collect()
+    }
+
+    /// [`response_scores`] from the last hidden states.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[rows, d]`
+    /// - the result: `[response tokens, vocab]`
+    pub(crate) fn scores(
+        &self,
+        network: &Qwen,
+        hidden: Tensor<2>,
+        temperature: Option<f64>,
+    ) -> Tensor<2> {
+        let shared = self.shared.tokens;
+        let mut start = shared;
+        let mut predicting = Vec::with_capacity(self.examples.len());
+        for example in self.examples {
+            let count = example.ids.len() - example.response;
+            let first = start + example.response - 1 - shared;
+            predicting.push(hidden.clone().narrow(0, first, count));
+            start += example.ids.len() - 1 - shared;
+        }
+        let hidden = Tensor::cat(predicting, 0); // [response tokens, d]
+        let scores = network.logits(hidden).cast(DType::F32);
+        let scores = match temperature {
+            Some(temperature) => scores / temperature,
+            None => scores,
+        };
+        log_softmax(scores, 1)
+    }
 }
 
 /// Those of `scores` that belong to the responses' own tokens.

@@ -98,7 +98,8 @@ impl Reliability {
     }
 }
 
-fn ratio(part: usize, whole: usize) -> f64 {
+/// A share of a whole; of nothing it is 0.
+pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         0.0
     } else {

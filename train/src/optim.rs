@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use model::Qwen;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,15 @@ impl Grads {
                 None => grad,
             };
             self.by_key.insert(key, sum);
+        }
+    }
+
+    /// The same on `device`.
+    #[must_use]
+    pub fn on(self, device: &Device) -> Self {
+        let moved = |(key, grad): (String, Tensor<1>)| (key, grad.to_device(device));
+        Self {
+            by_key: self.by_key.into_iter().map(moved).collect(),
         }
     }
 
@@ -226,17 +235,17 @@ impl ModuleMapper for Stepper<'_> {
     }
 }
 
-/// The same values without any gradient.
+/// The same values on `device`, without any gradient.
 #[must_use]
-pub fn plain(network: Qwen) -> Qwen {
-    network.map(&mut Plain)
+pub fn plain(network: Qwen, device: &Device) -> Qwen {
+    network.map(&mut Plain(device))
 }
 
-struct Plain;
+struct Plain<'a>(&'a Device);
 
-impl ModuleMapper for Plain {
+impl ModuleMapper for Plain<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(Tensor::without_autodiff)
+        param.map(|value| value.without_autodiff().to_device(self.0))
     }
 }
 

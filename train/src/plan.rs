@@ -17,7 +17,7 @@ use proto::Form;
 use serde::Serialize;
 
 use crate::Error;
-use crate::config::SftConfig;
+use crate::config::{SftConfig, TrainingConfig};
 use crate::data::read_records;
 use crate::sample::stratified;
 use crate::scratch;
@@ -25,8 +25,9 @@ use crate::scratch;
 /// Bytes of a number: weights, gradients, moments and activations are all f32.
 const WIDTH: u64 = 4;
 
-/// Tensors of a parameter's size that live at once while it is stepped: `AdamW::update` holds gradient, ratio, old and new moments.
-const STEPPED: u64 = 6;
+/// Tensors of a parameter's size that come and go while it is stepped, beside gradient and moments: `AdamW::update` adds two products to
+/// a third, and divides one moment by the root of the other.
+const STEPPED: u64 = 3;
 
 /// A record's tokens, as the plan assumes all of them to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,14 +138,15 @@ impl Census {
         self.rooms.get(&room).is_some_and(|count| count.trained > 0)
     }
 
-    /// Whether gradients flow through a room: something in it, or in one that it reads from, is trained.
+    /// Whether gradients flow through a room: something in it, or in one that it reads from, is trained. The head is one product, and
+    /// through that they flow only where something before it is trained.
     fn reached(&self, room: Room) -> bool {
         let below = |other: Room| match room {
             Room::Vision => other == Room::Vision,
             Room::Merger => other <= Room::Merger,
             Room::Embedding => other == Room::Embedding,
             Room::Decoder => other <= Room::Decoder,
-            Room::Head => true,
+            Room::Head => other < Room::Head,
         };
         let mut trained = self.rooms.iter().filter(|(_, count)| count.trained > 0);
         trained.any(|(other, _)| below(*other))
@@ -236,16 +238,14 @@ pub struct Assumed {
 /// one to be made, as if its tokenizer learned all entries it may.
 ///
 /// # Errors
-/// A checkpoint without a readable `config.json`.
+/// A checkpoint without a readable `config.json`, sizes that do not fit each other.
 pub fn network(config: &SftConfig) -> Result<Config, Error> {
     if let Some(sizes) = &config.model.scratch {
-        return Ok(scratch::largest(sizes));
+        return Ok(scratch::largest(sizes)?);
     }
     let dir = config.model.from.clone();
     let dir = dir.expect("checked when the configuration was read");
-    let json = Files::Dir(dir).json("config.json")?;
-    let json = json.ok_or_else(|| model::Error::MissingFile("config.json".into()))?;
-    Ok(Config::from_json(&json)?)
+    Ok(Config::open(&Files::Dir(dir))?)
 }
 
 /// How many records `config` learns from.
@@ -262,16 +262,27 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
     let training = &config.training;
     let census = Census::take(network, &training.freeze);
     let share = training.train_batch_size.div_ceil(training.workers);
-    let workers = training.workers.min(training.train_batch_size);
+    let workers = training.train_batch_size.div_ceil(share); // shares are as even as can be, so some workers may get none
     let schedule = config.schedule_steps(assumed.records);
     let steps = training.max_steps.unwrap_or(schedule).min(schedule);
     let per_step = config.records_per_step() as u64;
     let flops_per_step = per_step as f64 * operations::of_record(network, &census, assumed.shape);
     let one_pass =
         training.gradient_accumulation_steps == 1 && (share == 1 || !training.group_by_photo);
-    let kept = activations::of_pass(network, &census, assumed.shape, share as u64);
+    let kept = activations::of_pass(
+        network,
+        &census,
+        assumed.shape,
+        share as u64,
+        training.gradient_checkpointing,
+    );
     Plan {
-        memory: memory(&census, workers as u64, one_pass, kept * WIDTH),
+        memory: memory(
+            &census,
+            workers as u64,
+            one_pass,
+            kept * WIDTH + rounded(training, &census),
+        ),
         rooms: census.rooms,
         shape: assumed.shape,
         records: assumed.records,
@@ -284,6 +295,16 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
         seconds: assumed
             .flops
             .map(|flops| steps as f64 * flops_per_step / flops),
+    }
+}
+
+/// The bytes of the weights that a pass has rounded to bf16: all, or where it computes block by block, one block's, which is next to
+/// nothing.
+fn rounded(training: &TrainingConfig, census: &Census) -> u64 {
+    if training.bf16 && !training.gradient_checkpointing {
+        census.total(|count| count.parameters) * WIDTH / 2
+    } else {
+        0
     }
 }
 

@@ -2,8 +2,6 @@
 //! metric by name but the step; draws nothing and changes nothing.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,7 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::state::{STATE, checkpoints};
+use crate::lines::Lines;
+use crate::log::Sampled;
+use crate::state::newest_config;
+
+/// Questions whose completions are kept.
+const SAMPLES: usize = 8;
 
 /// A run as its files tell it.
 #[derive(Debug, Clone, Default)]
@@ -20,37 +23,10 @@ pub struct RunDir {
     pub metrics: BTreeMap<String, BTreeMap<usize, f64>>,
     /// What the newest checkpoint was made with; empty before the first.
     pub config: Map<String, Value>,
-    /// Questions with the completions sampled for them, those of the last step only.
+    /// The last questions with the completions sampled for them, eight at most.
     pub samples: Vec<Sampled>,
     /// Lines that could not be read, the last one not counted if it has no end yet.
     pub unread: usize,
-}
-
-/// A question of a rollout.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Sampled {
-    /// The step it was asked in.
-    pub step: usize,
-    /// File name of the image.
-    pub img_id: String,
-    /// The entity in the text.
-    pub entity: String,
-    /// The right label.
-    pub relation: String,
-    /// What the model said, once for each member of the group.
-    pub completions: Vec<Completion>,
-}
-
-/// One answer of a group.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Completion {
-    /// As generated.
-    pub text: String,
-    /// As the run wrote them: by name, or in an order of its own.
-    #[serde(default)]
-    pub rewards: Value,
-    /// How much better than its group.
-    pub advantage: Option<f64>,
 }
 
 /// A line of `metrics.jsonl`.
@@ -75,28 +51,23 @@ impl RunDir {
             return Err(wrong(folder, "no such folder"));
         }
         let mut run = Self::default();
-        let metrics = folder.join("metrics.jsonl");
-        run.unread += each_line(&metrics, |line: Line| {
-            for (name, value) in line.values {
+        let path = folder.join("metrics.jsonl");
+        let (lines, unread) = read_lines::<Line>(&path)?;
+        run.unread += unread;
+        for Line { step, values } in lines {
+            for (name, value) in values {
                 if let Some(value) = value.as_f64() {
-                    run.metrics
-                        .entry(name)
-                        .or_default()
-                        .insert(line.step, value);
+                    run.metrics.entry(name).or_default().insert(step, value);
                 }
             }
-        })?;
-        if run.metrics.is_empty() {
-            return Err(wrong(&metrics, "no metrics there"));
         }
-        run.unread += each_line(&folder.join("completions.jsonl"), |sampled: Sampled| {
-            let last = run.samples.last().map(|last| last.step);
-            if last.is_some_and(|step| step != sampled.step) {
-                run.samples.clear();
-            }
-            run.samples.push(sampled);
-        })?;
-        run.config = config(folder)?;
+        if run.metrics.is_empty() {
+            return Err(wrong(&path, "no metrics there"));
+        }
+        let (mut samples, unread) = read_lines::<Sampled>(&folder.join("completions.jsonl"))?;
+        run.samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
+        run.unread += unread;
+        run.config = newest_config(folder)?;
         Ok(run)
     }
 
@@ -107,44 +78,19 @@ impl RunDir {
     }
 }
 
-/// Calls `take` with every line of a file that can be read as one, and tells how many others it has. A file that is not there has no
-/// lines; a last line without its end is still being written, or was when the run was killed.
-fn each_line<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<usize, Error> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        file => file.map_err(Error::io(path))?,
-    };
-    let (mut lines, mut line, mut unread) = (BufReader::new(file), vec![], 0);
-    while lines
-        .read_until(b'\n', &mut line)
-        .map_err(Error::io(path))?
-        > 0
-    {
-        match serde_json::from_slice(&line) {
-            Ok(item) => take(item),
-            Err(_) if line.trim_ascii().is_empty() || !line.ends_with(b"\n") => {}
-            Err(_) => unread += 1,
-        }
-        line.clear();
+/// The lines of a file that can be read as such, and how many others it has. A file that is not there has no lines; a last line without
+/// its end is still being written, or was when the run was killed.
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, usize), Error> {
+    if !path.exists() {
+        return Ok((vec![], 0));
     }
-    Ok(unread)
-}
-
-/// What the newest checkpoint says that it was made with.
-fn config(folder: &Path) -> Result<Map<String, Value>, Error> {
-    let Some((_, newest)) = checkpoints(folder)?.pop() else {
-        return Ok(Map::new());
-    };
-    let path = newest.join(STATE);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let mut state: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
-        let reason = error.to_string();
-        Error::Config { path, reason }
+    let mut unread = 0;
+    let lines = Lines::read(path, |line| {
+        let read = serde_json::from_slice(line).ok();
+        unread += usize::from(read.is_none() && !line.trim_ascii().is_empty());
+        Ok(Some(read))
     })?;
-    match state.remove("config") {
-        Some(Value::Object(config)) => Ok(config),
-        _ => Ok(Map::new()),
-    }
+    Ok((lines.into_iter().flatten().collect(), unread))
 }
 
 #[cfg(test)]
@@ -152,6 +98,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::state::STATE;
 
     fn write(folder: &TempDir, name: &str, text: &str) {
         let path = folder.path().join(name);
@@ -179,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_checkpoint_and_the_last_step_count() {
+    fn the_newest_checkpoint_and_the_last_questions_count() {
         let folder = TempDir::new().expect("a folder for the test");
         write(&folder, "metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n");
         for step in [9, 10] {
@@ -197,13 +144,15 @@ mod tests {
                  [{{\"text\":\"<think>\",\"rewards\":{{\"format\":0.0}},\"advantage\":-1.5}}]}}\n"
             )
         };
-        let lines = [sampled(4, "Ann"), sampled(5, "Lee"), sampled(5, "Finch")];
-        write(&folder, "completions.jsonl", &lines.concat());
+        let lines = ["Ann", "Lee", "Finch"].map(|entity| sampled(3, entity));
+        let later = (4..10).map(|step| sampled(step, "Kay"));
+        let lines: String = lines.into_iter().chain(later).collect();
+        write(&folder, "completions.jsonl", &lines);
         let run = RunDir::read(folder.path()).expect("metrics are there");
         assert_eq!(run.config["seed"], 10);
         let entities: Vec<&str> = run.samples.iter().map(|it| it.entity.as_str()).collect();
-        assert_eq!(entities, ["Lee", "Finch"]);
-        assert_eq!(run.samples[0].completions[0].rewards["format"], 0.0);
+        assert_eq!(entities, [&["Lee", "Finch"][..], &["Kay"; 6]].concat());
+        assert!(run.samples[0].completions[0].rewards["format"].abs() < 1e-12);
     }
 
     #[test]

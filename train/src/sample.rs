@@ -1,4 +1,4 @@
-//! Drawing a share of a corpus with every relation's share kept.
+//! Which records belong to a share of a corpus that keeps the share of every stratum, such as of every relation. Reads and writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +8,48 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::Record;
 
-/// `fraction` of the records of every relation (at least one of each), in their old order. The same seed draws the same.
-pub fn stratified(records: Vec<Record>, fraction: f64, seed: u64) -> Vec<Record> {
-    if fraction >= 1.0 {
-        return records;
-    }
-    let mut by_relation: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+/// Which of `records` are drawn: `fraction` of every stratum, at least one of each. The same seed draws the same.
+pub(crate) fn draw<'a>(
+    records: &'a [Record],
+    stratum: impl Fn(&'a Record) -> &'a str,
+    fraction: f64,
+    seed: u64,
+) -> Vec<bool> {
+    let mut strata: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
-        by_relation.entry(&record.relation).or_default().push(index);
+        strata.entry(stratum(record)).or_default().push(index);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut keep = vec![false; records.len()];
-    for indices in by_relation.values_mut() {
+    let mut drawn = vec![false; records.len()];
+    for indices in strata.values_mut() {
         indices.shuffle(&mut rng);
         let count = (indices.len() as f64 * fraction).round().max(1.0) as usize;
-        for &index in &indices[..count] {
-            keep[index] = true;
+        for &index in indices.iter().take(count) {
+            drawn[index] = true;
         }
     }
+    drawn
+}
+
+/// `fraction` of the records of every relation (at least one of each), in their old order.
+pub fn stratified(records: Vec<Record>, fraction: f64, seed: u64) -> Vec<Record> {
+    let drawn = draw(&records, |record| &record.relation, fraction, seed);
+    let mut drawn = drawn.into_iter();
+    let mut records = records;
+    records.retain(|_| drawn.next().expect("one for each record"));
     records
-        .into_iter()
-        .zip(keep)
-        .filter_map(|(record, keep)| keep.then_some(record))
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Head, Tail};
 
     fn record(index: usize) -> Record {
         let common = !index.is_multiple_of(10);
         Record {
             img_id: index.to_string(),
-            text: "a".to_owned(),
-            token: vec!["a".to_owned()],
-            h: Head {
-                name: vec!["a".to_owned()],
-                pos: [0, 1],
-            },
-            t: Tail {
-                name: "o".to_owned(),
-                pos: [0.5, 0.5, 1.0, 1.0],
-            },
             relation: if common { "common" } else { "rare" }.to_owned(),
-            trace: None,
+            ..Record::example()
         }
     }
 

@@ -89,8 +89,7 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
     let tokenizer = learn_tokenizer(scratch.vocab_size, texts);
     let id = |token: &str| tokenizer.token_to_id(token).expect("added below");
     let words = tokenizer.get_vocab_size(true);
-    let config = config(scratch, words, id);
-    let config = Config::from_json(&config.to_json())?; // refuses sizes that do not fit
+    let config = config(scratch, words, id)?;
     let store = |name: &str, value: &Value| {
         let text = serde_json::to_string_pretty(value).expect("JSON values always print");
         std::fs::write(out.join(name), text + "\n").map_err(Error::io(out.join(name)))
@@ -155,14 +154,21 @@ pub fn write(scratch: &Scratch, texts: &[String], seed: u64, out: &Path) -> Resu
 }
 
 /// The configuration of a tokenizer that has learned as many entries as it may; its ids are no tokenizer's.
-pub(crate) fn largest(scratch: &Scratch) -> Config {
+///
+/// # Errors
+/// Sizes that do not fit each other.
+pub(crate) fn largest(scratch: &Scratch) -> Result<Config, model::Error> {
     config(scratch, scratch.vocab_size + SPECIAL.len(), |_| 0)
 }
 
 /// The configuration for a tokenizer of `words` entries.
-fn config(scratch: &Scratch, words: usize, id: impl Fn(&str) -> u32) -> Config {
+fn config(
+    scratch: &Scratch,
+    words: usize,
+    id: impl Fn(&str) -> u32,
+) -> Result<Config, model::Error> {
     let vision = &scratch.vision;
-    Config {
+    let config = Config {
         text: TextConfig {
             hidden_size: scratch.hidden_size,
             intermediate_size: scratch.intermediate_size,
@@ -192,7 +198,8 @@ fn config(scratch: &Scratch, words: usize, id: impl Fn(&str) -> u32) -> Config {
         video_token_id: id("<|video_pad|>"),
         vision_start_token_id: id("<|vision_start|>"),
         tie_word_embeddings: true,
-    }
+    };
+    Config::from_json(&config.to_json()) // refuses sizes that do not fit
 }
 
 /// Byte-level BPE with Qwen2's cuts.

@@ -7,19 +7,22 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Files, Qwen};
-use proto::{Ontology, Template};
+use proto::{Form, Ontology, Template, Wording};
 use serde::Serialize;
 
-use crate::config::SftConfig;
+use crate::config::{SftConfig, TrainingConfig};
 use crate::data::{Record, read_records};
 use crate::example::Examples;
-use crate::log::Metrics;
-use crate::loss::{response_loss, weights};
+use crate::log::{Log, Metrics, Sums};
+use crate::loss::{unlikelihood, weights};
 use crate::optim::{AdamW, Grads, frozen};
 use crate::order::{Draw, Order};
+use crate::pass::Pass;
 use crate::sample::stratified;
+use crate::state::{Resumed, Snapshot};
+use crate::watch::Standing;
 use crate::workers::Workers;
-use crate::{Error, log, progress, scratch, state};
+use crate::{Error, progress, scratch, state};
 
 /// What a run ends with.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +31,10 @@ pub struct Summary {
     pub steps: usize,
     /// The last loss.
     pub loss: f64,
+    /// How its evaluations went, if there were any.
+    pub standing: Standing,
+    /// Whether it ended since nothing better was to be expected.
+    pub stopped_early: bool,
     /// Records it learned from.
     pub records: usize,
     /// The trained checkpoint, in Hugging Face layout.
@@ -36,60 +43,42 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// Runs (or goes on with) the run that `config` describes, on `device`.
+/// Runs (or goes on with) the run that `config` describes, on `devices`: the first keeps the optimizer, all share the steps.
 ///
 /// # Errors
 /// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
-pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
+pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
-    std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
-    let ontology = config.ontology()?;
-    let records = stratified(
-        read_records(&config.data.train)?,
-        config.data.fraction,
-        config.training.seed,
-    );
-    let base = base_checkpoint(config, &ontology, &records)?;
-    let device = device.clone().autodiff();
-    let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
-    let (first, mut optimizer) = match state::resume(config, &checkpoint.config, &device)? {
-        Some(resumed) => {
-            checkpoint.network = resumed.network;
-            (resumed.step, resumed.optimizer)
-        }
-        None => (0, AdamW::new(config.training.adamw)),
-    };
-    checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+    let workers = Workers::new(config.training.workers, devices);
+    let workers = workers.map_err(Error::config(&config.run_dir))?;
+    let Run {
+        base,
+        ontology,
+        records,
+        mut checkpoint,
+        mut optimizer,
+        first,
+        mut since,
+        mut standing,
+    } = Run::open(config, &devices[0])?;
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
-    let mut log = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
+    let mut log = Log::after(&config.run_dir, first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
-    let workers = Workers::new(training.workers);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
-    let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
-    for step in first..last {
+    let evaluation = config.evaluation.as_ref();
+    let watch = config.watch()?;
+    let (mut seen, mut loss, mut done) = (Sums::default(), f64::NAN, first);
+    while done < last && !standing.exhausted(evaluation) {
+        let step = done;
         let batch: Vec<Draw> = (0..config.records_per_step())
             .map(|i| step * config.records_per_step() + i)
             .map(|index| order.draw(index, &training.templates, training.shorten))
             .collect();
-        let examples = Examples {
-            checkpoint: &checkpoint,
-            ontology: &ontology,
-            images: &config.data.images,
-            target: training.target,
-            emphasis: training.emphasis.as_ref(),
-        };
-        let (grads, sums) = gradients(
-            &checkpoint.network,
-            examples,
-            &records,
-            &batch,
-            training.group_by_photo,
-            training.train_batch_size,
-            &workers,
-        )?;
+        let made = examples(config, &checkpoint, &ontology);
+        let (grads, sums) = gradients(training, made, &records, &batch, &workers)?;
         if !sums.loss.is_finite() {
             return Err(Error::Diverged {
                 step: step + 1,
@@ -104,40 +93,121 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
         since.add(&sums);
         seen.add(&sums);
         loss = since.loss / since.tokens;
-        let done = step + 1;
+        done += 1;
         bar.set_message(format!("loss {loss:.4}"));
         bar.inc(1);
-        if done % training.logging_steps == 0 || done == last {
+        // A run that `max_steps` ends is the beginning of the whole one, so it has no line of its own.
+        if done % training.logging_steps == 0 || done == schedule {
             let elapsed = begin.elapsed().as_secs_f64();
             let metrics = Metrics {
                 step: done,
                 epoch: (done * config.records_per_step()) as f64 / records.len() as f64,
                 loss,
-                learning_rate: rate,
+                lr: rate,
                 grad_norm: norm,
                 samples_per_second: seen.records / elapsed,
                 tokens_per_second: seen.tokens / elapsed,
                 elapsed,
             };
             tracing::info!(step = done, of = last, loss, "trained");
-            log.append(&[metrics])?;
+            log.append(&metrics)?;
             since = Sums::default();
         }
-        if done % training.save_steps == 0 || done == last {
-            state::save(&base, config, done, &checkpoint.network, &optimizer)?;
+        let mut best = false;
+        if let Some(watch) = watch.as_ref().filter(|it| it.due(done)) {
+            let (line, found) = watch.evaluate(done, examples(config, &checkpoint, &ontology))?;
+            log.append(&line)?;
+            best = standing.note(found);
+        }
+        let ends = done == last || standing.exhausted(evaluation);
+        if done % training.save_steps == 0 || best || ends {
+            let snapshot = Snapshot {
+                step: done,
+                network: &checkpoint.network,
+                optimizer: &optimizer,
+                since,
+                standing,
+            };
+            state::save(&base, config, &snapshot)?;
         }
     }
     bar.finish();
-    let path = config
-        .run_dir
-        .join(format!("checkpoint-{}", last.max(first)));
     Ok(Summary {
-        steps: last.max(first),
+        steps: done,
         loss,
+        standing,
+        stopped_early: done < last,
         records: records.len(),
-        checkpoint: path,
+        checkpoint: config.run_dir.join(format!("checkpoint-{done}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// How examples are made of records.
+fn examples<'a>(
+    config: &'a SftConfig,
+    checkpoint: &'a Checkpoint,
+    ontology: &'a Ontology,
+) -> Examples<'a> {
+    Examples {
+        checkpoint,
+        ontology,
+        images: &config.data.images,
+        target: config.training.target,
+        emphasis: config.training.emphasis.as_ref(),
+    }
+}
+
+/// A run before its next step.
+struct Run {
+    /// The checkpoint it started from.
+    base: PathBuf,
+    ontology: Ontology,
+    records: Vec<Record>,
+    /// What is trained.
+    checkpoint: Checkpoint,
+    optimizer: AdamW,
+    /// Steps done.
+    first: usize,
+    /// What no line of metrics has told yet.
+    since: Sums,
+    standing: Standing,
+}
+
+impl Run {
+    /// A new one, or what its newest checkpoint holds.
+    fn open(config: &SftConfig, device: &Device) -> Result<Self, Error> {
+        std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
+        let ontology = config.ontology()?;
+        let records = stratified(
+            read_records(&config.data.train)?,
+            config.data.fraction,
+            config.training.seed,
+        );
+        let base = base_checkpoint(config, &ontology, &records)?;
+        let device = device.clone().autodiff();
+        let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
+        let resumed = state::resume(config, &checkpoint.config, &device)?;
+        let resumed = resumed.unwrap_or_else(|| Resumed {
+            step: 0,
+            network: checkpoint.network.clone(),
+            optimizer: AdamW::new(config.training.adamw),
+            since: Sums::default(),
+            standing: Standing::default(),
+        });
+        checkpoint.network = resumed.network;
+        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        Ok(Self {
+            base,
+            ontology,
+            records,
+            checkpoint,
+            optimizer: resumed.optimizer,
+            first: resumed.step,
+            since: resumed.since,
+            standing: resumed.standing,
+        })
+    }
 }
 
 /// Records that come together: those of a photo, photos in the order of their first records, or each by itself.
@@ -174,14 +244,13 @@ fn base_checkpoint(
     let target = config.run_dir.join("base");
     if !target.exists() {
         let beside = config.run_dir.join("base.tmp");
-        let mut texts: Vec<String> = records
-            .iter()
-            .filter_map(|record| record.trace.clone())
-            .collect();
+        let form = config.training.target;
+        let traces = records.iter().filter(|_| form == Form::Trace);
+        let mut texts: Vec<String> = traces.filter_map(|record| record.trace.clone()).collect();
         texts.extend(records.iter().map(|record| record.text.clone()));
         for template in [Template::Paper, Template::Prefix] {
             // The prompt's constant words are seen with every record: they deserve tokens of their own.
-            let prompt = proto::prompt(template, ontology, "", "");
+            let prompt = proto::prompt(Wording { template, form }, ontology, "", "");
             let words: Vec<String> = prompt
                 .into_iter()
                 .filter_map(|part| match part {
@@ -197,36 +266,19 @@ fn base_checkpoint(
     Ok(target)
 }
 
-/// Sums over the records of a step.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    loss: f64,
-    tokens: f64,
-    records: f64,
-}
-
-impl Sums {
-    fn add(&mut self, other: &Self) {
-        self.loss += other.loss;
-        self.tokens += other.tokens;
-        self.records += other.records;
-    }
-}
-
-/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
-/// pass or, `by_photo`, in one for every photo.
+/// Summed gradients and losses of a step, `train_batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
+/// pass or, `group_by_photo`, in one for every photo.
 fn gradients(
-    network: &Qwen,
+    training: &TrainingConfig,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
-    by_photo: bool,
-    batch_size: usize,
     workers: &Workers,
 ) -> Result<(Grads, Sums), Error> {
+    let (by_photo, how) = (training.group_by_photo, training.how());
     let work = |network: &Qwen, worker: usize| -> Result<(Grads, Sums), Error> {
         let (mut grads, mut sums) = (Grads::default(), Sums::default());
-        for draws in batch.chunks(batch_size) {
+        for draws in batch.chunks(training.train_batch_size) {
             let mut shares = draws.chunks(draws.len().div_ceil(workers.count()));
             let Some(share) = shares.nth(worker) else {
                 continue;
@@ -237,18 +289,28 @@ fn gradients(
                     .iter()
                     .map(|draw| examples.make(&records[draw.record], draw.template, draw.steps));
                 let made = made.collect::<Result<Vec<_>, _>>()?;
-                let loss = response_loss(network, &made);
+                let pass = Pass {
+                    network,
+                    examples: &made,
+                    temperature: None,
+                    how,
+                };
+                let (part, loss) = pass.gradient(|scores| {
+                    let loss = unlikelihood(scores, &made);
+                    let value = loss.clone().into_scalar::<f32>();
+                    (loss, value)
+                });
                 sums.add(&Sums {
-                    loss: f64::from(loss.clone().into_scalar::<f32>()),
+                    loss: f64::from(loss),
                     tokens: weights(&made).into_iter().map(f64::from).sum(),
                     records: made.len() as f64,
                 });
-                grads.add(Grads::take(network, loss.backward()));
+                grads.add(part);
             }
         }
         Ok((grads, sums))
     };
-    let (grads, parts) = workers.gradients(network, work)?;
+    let (grads, parts) = workers.gradients(&examples.checkpoint.network, work)?;
     let mut sums = Sums::default();
     for part in &parts {
         sums.add(part);

@@ -1,17 +1,15 @@
 //! A share of a file of records and the rest of it: Stage 1 learns from a quarter, Stage 2 asks about what is left. Reads and writes
-//! files; which records of a relation are drawn is decided in `sample.rs`.
+//! files; which records are drawn is decided in `sample.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::Error;
-use crate::data::{Record, read_records, write_lines};
-use crate::sample::stratified;
+use crate::data::{Record, read_records};
+use crate::part::{Part, same_file};
+use crate::sample::draw;
 
 /// What is drawn evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,73 +62,37 @@ pub struct Counts {
 /// # Errors
 /// An output that is there already, records that cannot be read, files that cannot be written.
 pub fn run(options: &ShareOptions) -> Result<ShareReport, Error> {
-    let outputs = [Some(&options.out), options.rest.as_ref()];
-    let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
     let refuse = |path: &Path, reason: &str| Error::Config {
         path: path.to_owned(),
         reason: reason.to_owned(),
     };
-    if let Some(path) = outputs.iter().find(|path| path.exists()) {
+    let mut outputs = vec![("share", options.out.as_path())];
+    outputs.extend(options.rest.as_deref().map(|rest| ("rest", rest)));
+    if let Some((_, path)) = outputs.iter().find(|(_, path)| path.exists()) {
         return Err(refuse(path, "is there already"));
     }
-    if options.rest.as_ref() == Some(&options.out) {
-        return Err(refuse(
-            &options.out,
-            "cannot hold both the share and the rest",
-        ));
+    if same_file(&outputs).is_some() {
+        let reason = "cannot hold both the share and the rest";
+        return Err(refuse(&options.out, reason));
     }
     let records = read_records(&options.src)?;
-    let drawn = match options.strata {
-        Strata::Relation => stratified(records.clone(), options.fraction, options.seed),
-        Strata::None => plain(&records, options.fraction, options.seed),
+    let stratum: fn(&Record) -> &str = match options.strata {
+        Strata::Relation => |record| &record.relation,
+        Strata::None => |_| "",
     };
-    let (drawn, rest) = part(&records, &drawn);
-    let parts: Vec<Part> = outputs.into_iter().map(|path| Part::of(path)).collect();
-    for (part, records) in parts.iter().zip([&drawn, &rest]) {
-        write_lines(&part.path, records).map_err(Error::io(&part.path))?;
-    }
-    for part in &parts {
-        std::fs::rename(&part.path, part.out).map_err(Error::io(part.out))?;
+    let mut drawn = draw(&records, stratum, options.fraction, options.seed).into_iter();
+    let (drawn, rest): (Vec<&Record>, Vec<&Record>) = records
+        .iter()
+        .partition(|_| drawn.next().expect("one for each record"));
+    let parts: Vec<Part> = outputs
+        .into_iter()
+        .zip([&drawn, &rest])
+        .map(|((_, path), records)| Part::lines(path, records))
+        .collect::<Result<_, _>>()?;
+    for part in parts {
+        part.finish()?;
     }
     Ok(report(&drawn, &rest))
-}
-
-/// A share of all records, at least one, in their old order.
-fn plain(records: &[Record], fraction: f64, seed: u64) -> Vec<Record> {
-    let mut order: Vec<usize> = (0..records.len()).collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let count = (records.len() as f64 * fraction).round().max(1.0) as usize;
-    order.truncate(count);
-    order.sort_unstable();
-    order.into_iter().map(|at| records[at].clone()).collect()
-}
-
-/// The drawn records and the others. `drawn` has the order of `records`, so each is found by going through both once; of equal records it
-/// does not matter which.
-fn part<'a>(records: &'a [Record], drawn: &[Record]) -> (Vec<&'a Record>, Vec<&'a Record>) {
-    let mut drawn = drawn.iter().peekable();
-    records
-        .iter()
-        .partition(|record| drawn.next_if_eq(record).is_some())
-}
-
-/// A file under another name until it is whole; what is left of it goes away.
-struct Part<'a> {
-    path: PathBuf,
-    out: &'a Path,
-}
-
-impl<'a> Part<'a> {
-    fn of(out: &'a Path) -> Self {
-        let path = out.with_added_extension("part");
-        Self { path, out }
-    }
-}
-
-impl Drop for Part<'_> {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path); // Renamed, or nobody is left to tell.
-    }
 }
 
 fn report(drawn: &[&Record], rest: &[&Record]) -> ShareReport {
@@ -154,7 +116,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::data::{Head, Tail};
+    use crate::data::write_lines;
 
     /// Ten facts of one relation, three of another, one of which stands there twice, and one of a third.
     fn records() -> Vec<Record> {
@@ -166,18 +128,8 @@ mod tests {
         let labels = labels.iter().flat_map(|&(name, count)| vec![name; count]);
         let record = |(at, label): (usize, &str)| Record {
             img_id: format!("{}.jpg", at.min(12)),
-            text: "Ann Lee".to_owned(),
-            token: vec!["Ann".to_owned(), "Lee".to_owned()],
-            h: Head {
-                name: vec!["Ann".to_owned()],
-                pos: [0, 1],
-            },
-            t: Tail {
-                name: "lee".to_owned(),
-                pos: [0.5, 0.5, 1.0, 1.0],
-            },
             relation: label.to_owned(),
-            trace: None,
+            ..Record::example()
         };
         let mut records: Vec<Record> = labels.enumerate().map(record).collect();
         records.push(records[12].clone());
@@ -250,16 +202,29 @@ mod tests {
         draw(&folder, Strata::None, 0.2).expect("all is new");
         let error = draw(&folder, Strata::None, 0.2).expect_err("both are there");
         assert!(error.to_string().contains("share.jsonl"), "{error}");
-        let path = folder.path().join("new.jsonl");
-        let options = ShareOptions {
-            src: folder.path().join("all.jsonl"),
-            out: path.clone(),
-            rest: Some(path.clone()),
+    }
+
+    #[test]
+    fn the_rest_has_a_file_of_its_own() {
+        let folder = TempDir::new().expect("a folder for the test");
+        draw(&folder, Strata::None, 0.2).expect("all is new");
+        let at = |name: &str| folder.path().join(name);
+        let options = |rest: &str| ShareOptions {
+            src: at("all.jsonl"),
+            out: at("new.jsonl"),
+            rest: Some(at(rest)),
             fraction: 0.5,
             strata: Strata::None,
             seed: 0,
         };
-        run(&options).expect_err("one file for two");
-        assert!(!path.exists());
+        for same in ["new.jsonl", "./new.jsonl"] {
+            let error = run(&options(same)).expect_err("one file for two");
+            assert!(error.to_string().contains("both"), "{error}");
+            assert!(!at("new.jsonl").exists());
+        }
+        // What an unfinished file was called once is a name like any other.
+        run(&options("new.jsonl.part")).expect("two files");
+        let counts = ["new.jsonl", "new.jsonl.part"].map(|name| read(&folder, name).len());
+        assert_eq!(counts, [8, 7]);
     }
 }

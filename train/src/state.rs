@@ -10,12 +10,17 @@ use model::{Config, Files, Qwen, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::log::Sums;
 use crate::optim::{AdamW, AdamWConfig};
+use crate::watch::{Best, Standing};
 
 /// Where a checkpoint keeps its [`State`].
 pub(crate) const STATE: &str = "trainer_state.json";
+/// Where a run says which of its checkpoints is the best.
+const BEST: &str = "best.json";
 const OPTIMIZER: &str = "optimizer.bin"; // safetensors inside; the name keeps it apart from the weights
 
 /// The configuration of a run, as far as its checkpoints are concerned.
@@ -36,7 +41,27 @@ pub trait RunConfig: Clone + PartialEq + Serialize + DeserializeOwned {
 struct State<C> {
     step: usize,
     optimizer_steps: u32,
+    /// Absent from checkpoints of earlier versions.
+    #[serde(default)]
+    since: Sums,
+    #[serde(default)]
+    standing: Standing,
     config: C,
+}
+
+/// What a checkpoint is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// Steps done.
+    pub step: usize,
+    /// The network after them.
+    pub network: &'a Qwen,
+    /// The optimizer after them.
+    pub optimizer: &'a AdamW,
+    /// What no line of metrics has told yet.
+    pub since: Sums,
+    /// How its evaluations went.
+    pub standing: Standing,
 }
 
 /// What is needed to go on.
@@ -48,6 +73,19 @@ pub struct Resumed {
     pub network: Qwen,
     /// The optimizer after them.
     pub optimizer: AdamW,
+    /// What no line of metrics has told yet.
+    pub since: Sums,
+    /// How its evaluations went.
+    pub standing: Standing,
+}
+
+/// The best checkpoint of a run, as [`BEST`] says it.
+#[derive(Debug, Serialize)]
+struct BestFile {
+    #[serde(flatten)]
+    best: Best,
+    /// Its folder in that of the run.
+    path: String,
 }
 
 /// Copies everything of a checkpoint that is not weights.
@@ -72,17 +110,23 @@ pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the checkpoint after `step` steps beside, renames it, and drops all but the newest `save_total_limit`.
+/// Writes a checkpoint beside, renames it, says in [`BEST`] which is the best, and drops all but that and the newest
+/// `save_total_limit`.
 ///
 /// # Errors
 /// A file that cannot be written; older checkpoints are untouched.
 pub fn save<C: RunConfig>(
     base: &Path,
     config: &C,
-    step: usize,
-    network: &Qwen,
-    optimizer: &AdamW,
+    snapshot: &Snapshot<'_>,
 ) -> Result<PathBuf, Error> {
+    let Snapshot {
+        step,
+        network,
+        optimizer,
+        since,
+        standing,
+    } = *snapshot;
     let run_dir = config.run_dir();
     let target = run_dir.join(format!("checkpoint-{step}"));
     let beside = run_dir.join(format!("checkpoint-{step}.tmp"));
@@ -111,6 +155,8 @@ pub fn save<C: RunConfig>(
     let state = State {
         step,
         optimizer_steps: optimizer.steps(),
+        since,
+        standing,
         config: config.clone(),
     };
     let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
@@ -119,12 +165,25 @@ pub fn save<C: RunConfig>(
         std::fs::remove_dir_all(&target).map_err(Error::io(&target))?;
     }
     std::fs::rename(&beside, &target).map_err(Error::io(&target))?;
+    if let Some(best) = standing.best {
+        write_best(run_dir, best)?;
+    }
     let mut old = checkpoints(run_dir)?;
     old.truncate(old.len().saturating_sub(config.save_total_limit()));
+    old.retain(|(step, _)| standing.best.is_none_or(|best| best.step != *step));
     for (_, path) in old {
         std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
     }
     Ok(target)
+}
+
+/// Names the best checkpoint, whole or not at all.
+fn write_best(run_dir: &Path, best: Best) -> Result<(), Error> {
+    let path = format!("checkpoint-{}", best.step);
+    let text = serde_json::to_string_pretty(&BestFile { best, path }).expect("plain data");
+    let (target, beside) = (run_dir.join(BEST), run_dir.join("best.json.tmp"));
+    std::fs::write(&beside, text).map_err(Error::io(&beside))?;
+    std::fs::rename(&beside, &target).map_err(Error::io(&target))
 }
 
 /// The newest checkpoint of a run, or `None` where there is none.
@@ -189,6 +248,8 @@ pub fn resume<C: RunConfig>(
         step: state.step,
         network,
         optimizer,
+        since: state.since,
+        standing: state.standing,
     }))
 }
 
@@ -206,4 +267,22 @@ pub(crate) fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error
     }
     found.sort();
     Ok(found)
+}
+
+/// What the newest checkpoint of a run of any stage says that it was made with; nothing before the first.
+pub(crate) fn newest_config(run_dir: &Path) -> Result<Map<String, Value>, Error> {
+    #[derive(Deserialize)]
+    struct Made {
+        config: Map<String, Value>,
+    }
+    let Some((_, newest)) = checkpoints(run_dir)?.pop() else {
+        return Ok(Map::new());
+    };
+    let path = newest.join(STATE);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let state: Made = serde_json::from_str(&text).map_err(|error| Error::Config {
+        path,
+        reason: error.to_string(),
+    })?;
+    Ok(state.config)
 }

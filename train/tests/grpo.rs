@@ -16,6 +16,7 @@ use train::optim::AdamWConfig;
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
+use train::watch::{Evaluation, Metric};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -164,6 +165,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
         },
         data: DataConfig {
             train: folder.join("data/train.jsonl"),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
             fraction: 1.0,
@@ -173,6 +175,8 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             train_batch_size: 4,
             gradient_accumulation_steps: 1,
             workers: 2,
+            bf16: false,
+            gradient_checkpointing: false,
             learning_rate: 3e-3,
             warmup_ratio: 0.0,
             max_grad_norm: 1.0,
@@ -189,8 +193,9 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             logging_steps: 1,
             max_steps: None,
         },
+        evaluation: None,
     };
-    sft::run(&config, &Device::flex())
+    sft::run(&config, &[Device::flex()])
         .expect("the run ends")
         .checkpoint
 }
@@ -202,6 +207,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
         data: Questions {
             hard: folder.join("data/dev.jsonl"),
             easy: Some(folder.join("data/test.jsonl")),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
         },
@@ -225,6 +231,8 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             num_train_epochs: 2,
             train_batch_size: 3,
             workers: 2,
+            bf16: false,
+            gradient_checkpointing: false,
             learning_rate: 1e-2,
             warmup_ratio: 0.0,
             max_grad_norm: 1.0,
@@ -236,6 +244,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             save_total_limit: 9,
             max_steps: None,
         },
+        evaluation: None,
     }
 }
 
@@ -262,7 +271,8 @@ fn rewards() -> Rewards {
 fn metrics(config: &GrpoConfig) -> Vec<Metrics> {
     let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
     let read = |line| serde_json::from_str(line).expect("our own lines");
-    text.lines().map(read).collect()
+    let lines = text.lines().filter(|line| !line.contains("\"eval/"));
+    lines.map(read).collect()
 }
 
 /// All that does not tell the time.
@@ -284,15 +294,15 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
     let model = stage_one(folder.path());
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let whole = config(folder.path(), &model, "whole");
-    let done = grpo::run(&whole, rewards(), &device).expect("the run ends");
+    let done = grpo::run(&whole, rewards(), &devices).expect("the run ends");
     // 4 hard and 4 easy questions, then 4 and 2: 3 and 2 batches of 3, two updates each.
     assert_eq!(done.steps, 10);
 
     let mut cut = config(folder.path(), &model, "cut");
     cut.training.max_steps = Some(4);
-    grpo::run(&cut, rewards(), &device).expect("the first part ends");
+    grpo::run(&cut, rewards(), &devices).expect("the first part ends");
     // What a kill leaves behind the last checkpoint.
     for (log, line) in [
         ("metrics.jsonl", "{\"step\":6}\n{\"st"),
@@ -303,7 +313,7 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         std::fs::write(&path, text + line).expect("writable");
     }
     cut.training.max_steps = None;
-    grpo::run(&cut, rewards(), &device).expect("the second part ends");
+    grpo::run(&cut, rewards(), &devices).expect("the second part ends");
 
     assert_eq!(essence(&whole), essence(&cut), "every number, bit for bit");
     assert_eq!(completions(&whole), completions(&cut));
@@ -334,18 +344,81 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let mut once = config(folder.path(), &model, "once");
     once.grpo.num_iterations = 1;
     once.training.max_steps = Some(1);
-    grpo::run(&once, rewards(), &device).expect("the run ends");
+    grpo::run(&once, rewards(), &devices).expect("the run ends");
     let line = &metrics(&once)[0];
     assert_eq!((line.kl, line.clip), (0.0, 0.0), "it begins there");
 
     // A run of another configuration does not go on in this folder.
     let mut other = whole.clone();
     other.grpo.beta = 0.5;
-    let error = grpo::run(&other, rewards(), &device).expect_err("another run");
+    let error = grpo::run(&other, rewards(), &devices).expect_err("another run");
     assert!(
         error.to_string().contains("another configuration"),
         "{error}"
     );
+}
+
+/// Data parallelism: the same answers are drawn and the same is learned from them, whoever draws and learns. Groups are passes of
+/// their own, so the order of sums is the same for three of them, and every bit; for five it is not.
+#[test]
+fn two_ranks_are_one_rank_with_twice_the_batch() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let run = |name: &str, batch: usize, workers: usize, devices: &[Device]| {
+        let mut config = config(folder.path(), &model, name);
+        config.training.train_batch_size = batch;
+        config.training.workers = workers;
+        config.training.max_steps = Some(4);
+        let done = grpo::run(&config, rewards(), devices).expect("the run ends");
+        let weights = std::fs::read(done.checkpoint.join("model.safetensors")).expect("saved");
+        (essence(&config), weights)
+    };
+    let (one, two) = ([Device::flex()], [Device::flex(), Device::flex()]);
+    assert!(run("three", 3, 2, &two) == run("alone", 3, 1, &one));
+    let (shared, _) = run("five", 5, 2, &two);
+    let (alone, _) = run("five-alone", 5, 1, &one);
+    // The first batch draws from the same weights; its second update comes after one of another rounding.
+    let (shared, alone) = (&shared[0], &alone[0]);
+    assert_eq!(shared.rewards, alone.rewards);
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-4 * b.abs().max(1e-3);
+    assert!(
+        close(shared.loss, alone.loss) && close(shared.kl, alone.kl),
+        "{shared:?} {alone:?}"
+    );
+    assert!(
+        close(shared.grad_norm, alone.grad_norm),
+        "{shared:?} {alone:?}"
+    );
+}
+
+/// A toy gets nothing right, so the first evaluation stays the best and patience ends.
+#[test]
+fn a_run_is_evaluated_and_ends_when_nothing_better_comes() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let mut config = config(folder.path(), &model, "run");
+    config.data.dev = Some(folder.path().join("data/test.jsonl"));
+    config.training.learning_rate = 1e-9;
+    config.training.save_total_limit = 1;
+    config.evaluation = Some(Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::F1,
+        early_stopping_patience: Some(2),
+        eval_records: Some(2),
+        eval_batch_size: 2,
+    });
+    let done = grpo::run(&config, rewards(), &[Device::flex()]).expect("the run ends");
+    assert!(done.stopped_early && done.steps == 6, "{done:?}");
+    let best = done.standing.best.expect("the first");
+    assert_eq!((best.step, done.standing.since_best), (2, 2));
+    assert!(config.run_dir.join("best.json").exists());
+    let kept = |step: usize| config.run_dir.join(format!("checkpoint-{step}")).exists();
+    assert_eq!([2, 4, 6].map(kept), [true, false, true]);
+    let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
+    assert_eq!(text.matches("\"eval/f1\"").count(), 3);
+    assert_eq!(text.matches("\"eval/accuracy\"").count(), 3);
 }
 
 /// `Brief` alone, without a reference: the reward grows.
@@ -362,7 +435,7 @@ fn what_is_rewarded_grows() {
     config.training.num_train_epochs = 8;
     config.training.learning_rate = 3e-2;
     config.mixing.strategy = Strategy::HardOnly;
-    grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    grpo::run(&config, rewards(), &[Device::flex()]).expect("the run ends");
     let lines = metrics(&config);
     let mean =
         |lines: &[Metrics]| lines.iter().map(|it| it.reward).sum::<f64>() / lines.len() as f64;
@@ -381,7 +454,7 @@ fn answers_can_be_led() {
     config.grpo.constrained = true;
     config.grpo.max_completion_length = 400;
     config.training.max_steps = Some(2);
-    grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    grpo::run(&config, rewards(), &[Device::flex()]).expect("the run ends");
     let line = &metrics(&config)[0];
     let told = (line.rewards["reward/format/mean"], line.clipped_ratio);
     assert_eq!(told, (1.0, 0.0));
@@ -397,7 +470,7 @@ fn cut_answers_can_be_left_out() {
     config.grpo.max_completion_length = 1;
     config.grpo.mask_truncated_completions = true;
     config.training.max_steps = Some(2);
-    let done = grpo::run(&config, rewards(), &Device::flex()).expect("the run ends");
+    let done = grpo::run(&config, rewards(), &[Device::flex()]).expect("the run ends");
     let line = &metrics(&config)[0];
     assert_eq!(
         (line.clipped_ratio, line.loss, line.grad_norm),
@@ -417,7 +490,7 @@ fn what_cannot_be_meant_is_named() {
     let model = stage_one(folder.path());
     let mut config = config(folder.path(), &model, "run");
     config.grpo.rewards = vec!["kindness".to_owned()];
-    let error = grpo::run(&config, rewards(), &Device::flex()).expect_err("no such rule");
+    let error = grpo::run(&config, rewards(), &[Device::flex()]).expect_err("no such rule");
     assert!(error.to_string().contains("\"kindness\""), "{error}");
 
     let path = folder.path().join("grpo.toml");
@@ -436,6 +509,50 @@ fn what_cannot_be_meant_is_named() {
     let error = read(&config).expect_err("not a multiple of two updates");
     assert!(error.to_string().contains("training.save_steps"), "{error}");
     config.training.save_steps = 2;
+    let evaluation = Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::F1,
+        early_stopping_patience: None,
+        eval_records: None,
+        eval_batch_size: 8,
+    };
+    for (field, wrong) in [
+        ("data.dev", evaluation.clone()),
+        (
+            "evaluation.eval_steps",
+            Evaluation {
+                eval_steps: 3,
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.metric_for_best_model",
+            Evaluation {
+                metric_for_best_model: Metric::Loss,
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.eval_records",
+            Evaluation {
+                eval_records: Some(0),
+                ..evaluation.clone()
+            },
+        ),
+        (
+            "evaluation.early_stopping_patience",
+            Evaluation {
+                early_stopping_patience: Some(0),
+                ..evaluation.clone()
+            },
+        ),
+    ] {
+        config.data.dev = (field != "data.dev").then(|| path.clone());
+        config.evaluation = Some(wrong);
+        let error = read(&config).expect_err("no such evaluation");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+    config.evaluation = None;
     config.grpo.num_generations = 1;
     let error = read(&config).expect_err("a group of one");
     assert!(

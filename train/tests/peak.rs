@@ -3,16 +3,16 @@
 
 use std::process::Command;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use model::init::Init;
 use model::text::Positions;
 use model::{Config, Qwen};
 use serde_json::json;
 use train::config::SftConfig;
 use train::example::Example;
-use train::loss::response_loss;
-use train::optim::Grads;
+use train::loss::chosen;
+use train::optim::frozen;
+use train::pass::{How, Pass};
 use train::plan::{Assumed, Shape, plan};
 use vision::{Grid, Patches};
 
@@ -80,48 +80,55 @@ fn bytes(key: &str) -> f64 {
     kibibytes.parse::<f64>().expect("a number") * 1024.0
 }
 
-/// Takes the gradient from the vision tower.
-struct Freezer {
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Freezer {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let frozen = self.path[0] == "visual";
-        param.set_require_grad(!frozen)
-    }
-}
-
 /// What is measured.
 struct Case {
     name: &'static str,
     records: usize,
     frozen: bool,
+    again: bool,
 }
 
-const CASES: [Case; 3] = [
+impl Case {
+    /// What is not trained, in the words of a configuration.
+    fn freeze(&self) -> Vec<String> {
+        if self.frozen {
+            vec!["visual".to_owned()]
+        } else {
+            vec![]
+        }
+    }
+}
+
+const CASES: [Case; 5] = [
     Case {
         name: "whole",
         records: 1,
         frozen: false,
+        again: false,
     },
     Case {
         name: "frozen",
         records: 1,
         frozen: true,
+        again: false,
     },
     Case {
         name: "together",
         records: 2,
         frozen: true,
+        again: false,
+    },
+    Case {
+        name: "again",
+        records: 1,
+        frozen: false,
+        again: true,
+    },
+    Case {
+        name: "together again",
+        records: 2,
+        frozen: true,
+        again: true,
     },
 ];
 
@@ -132,6 +139,7 @@ const VARIABLE: &str = "MORE_R1_TEST_CASE";
 #[test]
 fn a_pass_takes_the_memory_that_was_planned() {
     let test = std::env::current_exe().expect("it runs");
+    let mut taken = vec![];
     for case in &CASES {
         let output = Command::new(&test)
             .args(["--exact", "one_case", "--ignored", "--nocapture"])
@@ -142,7 +150,23 @@ fn a_pass_takes_the_memory_that_was_planned() {
         print!("{printed}");
         assert!(output.status.success(), "{}", case.name);
         assert!(printed.contains("planned"), "{}: {printed}", case.name);
+        let figure = printed
+            .split("taken ")
+            .nth(1)
+            .and_then(|it| it.split(',').next());
+        taken.push(
+            figure
+                .and_then(|it| it.parse::<f64>().ok())
+                .expect("printed"),
+        );
     }
+    let [whole, _, together, again, together_again] = taken[..] else {
+        panic!("a figure for each case: {taken:?}");
+    };
+    assert!(
+        again < 0.5 * whole && together_again < 0.5 * together,
+        "{taken:?}"
+    );
 }
 
 #[test]
@@ -155,17 +179,21 @@ fn one_case() {
     let planned = planned(case, &config);
     let device = Device::flex().autodiff();
     let network = Qwen::new(&config, &Init::normal(&device, 0.02, 1));
-    let network = if case.frozen {
-        network.map(&mut Freezer { path: vec![] })
-    } else {
-        network
-    };
+    let network = frozen(network, &case.freeze());
     // Other pictures, so that the records share nothing.
     let examples = (0..case.records).map(|index| example(&config, index as f32));
     let examples: Vec<Example> = examples.collect();
     let before = bytes("VmRSS");
-    let loss = response_loss(&network, &examples);
-    let grads = Grads::take(&network, loss.backward());
+    let pass = Pass {
+        network: &network,
+        examples: &examples,
+        temperature: None,
+        how: How {
+            bf16: false,
+            gradient_checkpointing: case.again,
+        },
+    };
+    let (grads, ()) = pass.gradient(|scores| (chosen(scores, &examples).sum().neg(), ()));
     let taken = bytes("VmHWM") - before;
     assert!(grads.norm() > 0.0);
     let ratio = planned / taken;
@@ -175,12 +203,12 @@ fn one_case() {
 
 /// Activations and gradients of the case's one pass.
 fn planned(case: &Case, config: &Config) -> f64 {
-    let freeze = if case.frozen { "[\"visual\"]" } else { "[]" };
+    let freeze = case.freeze();
     let recipe = format!(
         "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
          num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
-         freeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
-        case.records
+         gradient_checkpointing = {}\nfreeze = {freeze:?}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
+        case.records, case.again
     );
     let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");
     let assumed = Assumed {

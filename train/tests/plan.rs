@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use model::Config;
 use serde_json::json;
 use tempfile::TempDir;
 use train::config::SftConfig;
+use train::grpo::config::GrpoConfig;
 use train::plan::{Assumed, Plan, Room, Shape, network, plan};
 
 fn root() -> PathBuf {
@@ -50,17 +52,171 @@ fn planned(config: &SftConfig) -> Plan {
     )
 }
 
+/// Two layers and two blocks, with so few of everything that each figure below is a sum on paper.
+fn toy(tied: bool) -> Config {
+    let json = json!({
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "vocab_size": 400, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+        "max_position_embeddings": 4096, "tie_word_embeddings": tied,
+        "image_token_id": 3, "video_token_id": 4, "vision_start_token_id": 5,
+        "vision_config": {
+            "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "in_chans": 3,
+            "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
+            "fullatt_block_indexes": [1], "out_hidden_size": 32
+        }
+    });
+    Config::from_json(&json).expect("sizes that fit each other")
+}
+
+/// Sixteen tokens: 15 rows of the decoder, 16 and 4 patches.
+const SHAPE: Shape = Shape {
+    photo: 4,
+    crop: 1,
+    prompt: 6,
+    response: 5,
+};
+
+/// The plan of one pass of so many records, in numbers instead of bytes.
+fn toy_plan(tied: bool, freeze: &[&str], records: usize) -> Plan {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = paper(folder.path());
+    config.training.freeze = freeze.iter().map(|it| (*it).to_owned()).collect();
+    config.training.train_batch_size = records;
+    config.training.gradient_accumulation_steps = 1;
+    config.training.workers = 1;
+    let assumed = Assumed {
+        records: 9,
+        shape: SHAPE,
+        flops: None,
+    };
+    let mut plan = plan(&config, &toy(tied), &assumed);
+    let memory = &mut plan.memory;
+    for bytes in [
+        &mut memory.weights,
+        &mut memory.gradients,
+        &mut memory.moments,
+        &mut memory.activations,
+        &mut memory.peak,
+    ] {
+        assert_eq!(*bytes % 4, 0, "f32 throughout");
+        *bytes /= 4;
+    }
+    plan
+}
+
 #[test]
-fn every_shipped_recipe_of_stage_1_parses() {
-    let mut read = 0;
+fn a_toy_takes_what_it_takes_on_paper() {
+    // Queries 32·32 + 32, keys and values 32·16 + 16 each, 32·32 out, 3·32·48, two norms; two layers and a norm.
+    let decoder = 2 * (1056 + 528 + 528 + 1024 + 4608 + 64) + 32;
+    // Queries, keys and values 16·48 + 48, 16·16 + 16 out, 3·16·24 and biases, two norms; two blocks and the patches' projection.
+    let vision = 2 * (816 + 272 + 1152 + 24 + 24 + 16 + 32) + 16 * 1176;
+    // A norm, 64·64 + 64, 64·32 + 32.
+    let merger = 16 + 4160 + 2080;
+    let words = 400 * 32;
+    let plan = toy_plan(false, &[], 1);
+    for (room, parameters) in [
+        (Room::Vision, vision),
+        (Room::Merger, merger),
+        (Room::Embedding, words),
+        (Room::Decoder, decoder),
+        (Room::Head, words),
+    ] {
+        assert_eq!(plan.rooms[&room].parameters, parameters, "{room:?}");
+        assert_eq!(plan.rooms[&room].trained, parameters, "{room:?}");
+    }
+    let all = vision + merger + 2 * words + decoder;
+
+    // 5 rows of the response through the head, scores kept.
+    let head = 5 * (32 + 400);
+    // 15 rows of 8·32 + 2·16 + 5·48 and 3·2·15² in each layer, 3·32 a row in the last norm.
+    let text = 2 * (15 * (256 + 32 + 240) + 3 * 2 * 225) + 15 * 96;
+    // 20 patches of 10·16 + 5·24 in each block, and their pixels; one block sees 16² and 4² pairs, the other as many, since 16 patches
+    // are less than a window of 64.
+    let pairs = 2 * (16 * 16 + 4 * 4);
+    let tower = 2 * 20 * (160 + 120) + 20 * 1176 + 3 * 2 * pairs;
+    let merged = 20 * 5 * 16;
+    let passing = 3 * 5 * 400; // the scores are the largest tensor
+    let memory = plan.memory;
+    assert_eq!(
+        (memory.weights, memory.gradients, memory.moments),
+        (all, all, 2 * all)
+    );
+    assert_eq!(memory.activations, head + text + tower + merged + passing);
+    // A step of the optimizer takes more than this pass: three times the projection of the patches, the largest parameter.
+    let largest = 16 * 1176;
+    assert!(3 * largest < memory.activations);
+    assert_eq!(memory.peak, 4 * all + memory.activations);
+
+    // Two products for every trained weight and row beside the forward one, four numbers a pair of rows or patches and width.
+    let flops = 6 * (vision * 20 + merger * 5 + decoder * 15 + words * 5)
+        + 12 * (16 * pairs + 32 * 2 * 225);
+    assert!(
+        (plan.flops_per_step - flops as f64).abs() < 0.5,
+        "{}",
+        plan.flops_per_step
+    );
+
+    let three = toy_plan(false, &[], 3).memory;
+    assert_eq!(
+        three.activations,
+        3 * (head + text + tower + merged + passing)
+    );
+    let frozen = toy_plan(false, &["visual"], 1);
+    assert_eq!(frozen.memory.activations, head + text + passing);
+    let flops = 2 * (vision * 20 + merger * 5)
+        + 6 * (decoder * 15 + words * 5)
+        + 4 * 16 * pairs
+        + 12 * 32 * 2 * 225;
+    assert!((frozen.flops_per_step - flops as f64).abs() < 0.5);
+    // Of the head alone: nothing before it wants a gradient.
+    let head_only = toy_plan(false, &["visual", "model."], 1);
+    assert_eq!(head_only.memory.activations, head + passing);
+    assert_eq!(head_only.memory.gradients, words);
+    let flops = 2 * (vision * 20 + merger * 5 + decoder * 15)
+        + 4 * words * 5
+        + 4 * (16 * pairs + 32 * 2 * 225);
+    assert!((head_only.flops_per_step - flops as f64).abs() < 0.5);
+    // The largest tensor of a step of the optimizer counts where a pass takes less.
+    let stepping = words + 3 * words;
+    assert_eq!(
+        head_only.memory.peak,
+        all + 2 * words + stepping.max(words + head + passing)
+    );
+}
+
+#[test]
+fn a_tied_head_costs_as_much_as_one_of_its_own() {
+    let (own, tied) = (toy_plan(false, &[], 1), toy_plan(true, &[], 1));
+    assert!(!tied.rooms.contains_key(&Room::Head));
+    assert!((own.flops_per_step - tied.flops_per_step).abs() < 0.5);
+    let freeze = ["model.embed_tokens", "lm_head"];
+    let (own, tied) = (toy_plan(false, &freeze, 1), toy_plan(true, &freeze, 1));
+    assert!((own.flops_per_step - tied.flops_per_step).abs() < 0.5);
+}
+
+#[test]
+fn workers_without_a_share_do_not_count() {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = paper(folder.path());
+    // Passes of 2, so that the fifth has nothing to do.
+    config.training.train_batch_size = 8;
+    config.training.workers = 5;
+    let plan = planned(&config);
+    assert_eq!((plan.records_per_pass, plan.workers), (2, 4));
+}
+
+#[test]
+fn every_shipped_recipe_parses() {
     for entry in std::fs::read_dir(root().join("configs")).expect("the recipes are there") {
         let path = entry.expect("readable").path();
-        if path.to_string_lossy().contains("sft") {
-            SftConfig::read(&path).unwrap_or_else(|error| panic!("{error}"));
-            read += 1;
-        }
+        let read = if path.to_string_lossy().contains("grpo") {
+            GrpoConfig::read(&path).map(drop)
+        } else {
+            SftConfig::read(&path).map(drop)
+        };
+        read.unwrap_or_else(|error| panic!("{error}"));
     }
-    assert!(read >= 5, "{read} recipes");
 }
 
 #[test]

@@ -1,23 +1,27 @@
 //! Supervised fine-tuning end to end on a toy: it learns, it repeats, and a run that was interrupted ends where an
 //! uninterrupted one does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
 use model::{Extractor, Files, Options};
 use proto::{Form, Ontology, Template};
+use serde_json::Value;
 use tempfile::TempDir;
 use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::data::{Record, read_records};
 use train::eval::{self, EvalOptions};
 use train::example::{Example, Examples};
 use train::log::Metrics;
-use train::loss::response_loss;
-use train::optim::{AdamWConfig, Grads};
+use train::loss::{chosen, response_loss};
+use train::optim::{AdamWConfig, Grads, frozen};
+use train::pass::{How, Pass};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
 use train::synth::{SynthOptions, generate};
+use train::watch::{Evaluation, Metric};
 
 fn corpus(folder: &Path) -> PathBuf {
     let out = folder.join("data");
@@ -60,6 +64,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
         },
         data: DataConfig {
             train: folder.join("data/train.jsonl"),
+            dev: None,
             images: folder.join("data/images"),
             ontology: None,
             fraction: 1.0,
@@ -69,6 +74,8 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             train_batch_size: 2,
             gradient_accumulation_steps: 2,
             workers: 2,
+            bf16: false,
+            gradient_checkpointing: false,
             learning_rate: 3e-3,
             warmup_ratio: 0.2,
             max_grad_norm: 1.0,
@@ -85,6 +92,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             logging_steps: 1,
             max_steps: None,
         },
+        evaluation: None,
     }
 }
 
@@ -92,6 +100,7 @@ fn metrics(config: &SftConfig) -> Vec<Metrics> {
     let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl"))
         .expect("the run wrote metrics");
     text.lines()
+        .filter(|line| !line.contains("\"eval/"))
         .map(|line| serde_json::from_str(line).expect("our own lines"))
         .collect()
 }
@@ -100,14 +109,14 @@ fn metrics(config: &SftConfig) -> Vec<Metrics> {
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
-    let device = Device::flex();
+    let devices = [Device::flex()];
     let whole = config(folder.path(), "whole");
-    let done = sft::run(&whole, &device).expect("the run ends");
+    let done = sft::run(&whole, &devices).expect("the run ends");
     assert_eq!(done.steps, 6, "1.5 epochs of 16 records in steps of 4");
 
     let mut cut = config(folder.path(), "cut");
     cut.training.max_steps = Some(3);
-    sft::run(&cut, &device).expect("the first part ends");
+    sft::run(&cut, &devices).expect("the first part ends");
     // What a kill may leave: a checkpoint half written, and a metric line behind the last checkpoint.
     std::fs::create_dir_all(cut.run_dir.join("checkpoint-4.tmp")).expect("writable");
     std::fs::write(
@@ -127,12 +136,12 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     text.push_str("\n{\"step\":5,");
     std::fs::write(&log, text).expect("writable");
     cut.training.max_steps = None;
-    sft::run(&cut, &device).expect("the second part ends");
+    sft::run(&cut, &devices).expect("the second part ends");
 
     let essence = |config: &SftConfig| {
         metrics(config)
             .iter()
-            .map(|m| (m.step, m.loss, m.learning_rate, m.grad_norm))
+            .map(|m| (m.step, m.loss, m.lr, m.grad_norm))
             .collect::<Vec<_>>()
     };
     assert_eq!(essence(&whole), essence(&cut), "every loss, bit for bit");
@@ -150,6 +159,250 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     );
 }
 
+/// A line tells of the steps since the last one, also where a checkpoint lies between them.
+#[test]
+fn lines_do_not_depend_on_where_a_run_was_interrupted() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let run = |name: &str, cuts: &[usize]| {
+        let mut config = config(folder.path(), name);
+        config.training.save_steps = 3;
+        config.training.logging_steps = 2;
+        for &cut in cuts {
+            config.training.max_steps = Some(cut);
+            sft::run(&config, &[Device::flex()]).expect("a part ends");
+        }
+        config.training.max_steps = None;
+        sft::run(&config, &[Device::flex()]).expect("the run ends");
+        let line = |m: &Metrics| (m.step, m.loss, m.lr, m.grad_norm);
+        metrics(&config).iter().map(line).collect::<Vec<_>>()
+    };
+    let whole = run("whole", &[]);
+    assert_eq!(whole.iter().map(|it| it.0).collect::<Vec<_>>(), [2, 4, 6]);
+    assert_eq!(whole, run("cut", &[3]));
+    assert_eq!(whole, run("cut-twice", &[1, 5]));
+}
+
+/// The evaluations of a run, step and the numbers by name.
+fn evaluations(run_dir: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run_dir.join("metrics.jsonl")).expect("metrics");
+    let lines = text.lines().filter(|line| line.contains("\"eval/"));
+    lines
+        .map(|line| serde_json::from_str(line).expect("our own lines"))
+        .collect()
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("the run wrote it");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// A rate of next to nothing leaves the loss where it is, so the first evaluation stays the best.
+#[test]
+fn a_run_keeps_its_best_checkpoint_and_ends_when_nothing_better_comes() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let run = |name: &str, cuts: &[usize]| {
+        let mut config = config(folder.path(), name);
+        config.data.dev = Some(data.join("test.jsonl"));
+        config.training.num_train_epochs = 4.0;
+        config.training.learning_rate = 1e-12;
+        config.training.warmup_ratio = 0.0;
+        config.training.save_steps = 3;
+        config.training.save_total_limit = 1;
+        config.evaluation = Some(Evaluation {
+            eval_steps: 2,
+            metric_for_best_model: Metric::Loss,
+            early_stopping_patience: Some(3),
+            eval_records: Some(3),
+            eval_batch_size: 2,
+        });
+        for &cut in cuts {
+            config.training.max_steps = Some(cut);
+            sft::run(&config, &[Device::flex()]).expect("a part ends");
+        }
+        config.training.max_steps = None;
+        let done = sft::run(&config, &[Device::flex()]).expect("the run ends");
+        (config, done)
+    };
+    let (config, done) = run("whole", &[]);
+    let told = evaluations(&config.run_dir);
+    println!("{told:?}");
+    let losses = told.iter().map(|it| it["eval/loss"].as_f64());
+    let losses: Vec<f64> = losses.collect::<Option<_>>().expect("the loss of each");
+    let (place, least) = losses
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(b.1))
+        .expect("there were some");
+    // Three evaluations behind the best, and no more steps, though the schedule has sixteen.
+    assert_eq!(losses.len(), place + 4, "{losses:?}");
+    assert!(
+        done.stopped_early && done.steps == 2 * losses.len() && done.steps < 16,
+        "{done:?}"
+    );
+    let best = done.standing.best.expect("a best");
+    assert_eq!((best.step, best.value), (2 * (place + 1), *least));
+    let file = json(&config.run_dir.join("best.json"));
+    let path = format!("checkpoint-{}", best.step);
+    assert_eq!(
+        file,
+        serde_json::json!({"step": best.step, "metric": "loss", "value": least, "path": path})
+    );
+    // The best and the last, and no other.
+    let mut kept = vec![];
+    for entry in std::fs::read_dir(&config.run_dir).expect("the run's folder") {
+        let name = entry.expect("readable").file_name();
+        kept.extend(
+            name.to_str()
+                .and_then(|it| it.strip_prefix("checkpoint-")?.parse().ok()),
+        );
+    }
+    kept.sort_unstable();
+    assert_eq!(kept, [best.step, done.steps]);
+
+    // Interrupted between evaluations and on one: the same numbers, the same end.
+    let (cut, again) = run("cut", &[3, 4]);
+    assert_eq!(evaluations(&cut.run_dir), told);
+    assert_eq!(metrics(&cut).len(), metrics(&config).len());
+    assert_eq!((again.steps, again.standing), (done.steps, done.standing));
+    // Asked once more it stays ended; with more patience it goes on.
+    let once_more = sft::run(&cut, &[Device::flex()]).expect("nothing is left to do");
+    assert_eq!(
+        (once_more.steps, once_more.stopped_early),
+        (done.steps, true)
+    );
+    let mut patient = cut.clone();
+    let evaluation = patient.evaluation.as_mut().expect("set above");
+    evaluation.early_stopping_patience = None;
+    patient.training.max_steps = Some(done.steps + 1);
+    let more = sft::run(&patient, &[Device::flex()]).expect("it goes on");
+    assert_eq!((more.steps, more.stopped_early), (done.steps + 1, false));
+}
+
+#[test]
+fn answers_are_evaluated_as_eval_does() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.data.dev = Some(data.join("test.jsonl"));
+    config.training.max_steps = Some(2);
+    config.evaluation = Some(Evaluation {
+        eval_steps: 2,
+        metric_for_best_model: Metric::Accuracy,
+        early_stopping_patience: None,
+        eval_records: None,
+        eval_batch_size: 2,
+    });
+    let summary = sft::run(&config, &[Device::flex()]).expect("the run ends");
+    let files = Files::Dir(summary.checkpoint);
+    let options = Options {
+        template: config.training.templates[0],
+        ..Options::default()
+    };
+    let extractor = Extractor::open("toy", &files, Ontology::more().clone(), options);
+    let options = EvalOptions {
+        data: data.join("test.jsonl"),
+        images: data.join("images"),
+        limit: None,
+        blank_images: false,
+        shuffle_text: false,
+        batch_size: 3,
+    };
+    let scores = eval::run(&extractor.expect("opens"), &options)
+        .expect("answers")
+        .scores;
+    let line = serde_json::json!(
+        {"step": 2, "eval/accuracy": scores.accuracy, "eval/f1": scores.micro_f1}
+    );
+    assert_eq!(evaluations(&config.run_dir), [line]);
+    let best = summary.standing.best.expect("the only one");
+    assert_eq!((best.step, best.value), (2, scores.accuracy));
+}
+
+/// Losses and gradient norms of a run, and its last weights by key.
+fn outcome(config: &SftConfig, devices: &[Device]) -> (Vec<(f64, f64)>, Weights) {
+    let done = sft::run(config, devices).expect("the run ends");
+    let told = metrics(config)
+        .iter()
+        .map(|m| (m.loss, m.grad_norm))
+        .collect();
+    let files = Files::Dir(done.checkpoint);
+    let checkpoint = Checkpoint::open(&files, DType::F32, &Device::flex()).expect("just written");
+    (told, model::save::parameters(&checkpoint.network))
+}
+
+type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// How far `a` is from `b`, as a share of the way that `b` has come from `start`.
+fn apart(a: &Weights, b: &Weights, start: &Weights) -> f64 {
+    let distance = |a: &Weights, b: &Weights| {
+        let squares = a.iter().flat_map(|(key, (_, values))| {
+            let pairs = values.iter().zip(&b[key].1);
+            pairs.map(|(a, b)| f64::from(a - b).powi(2))
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    distance(a, b) / distance(b, start)
+}
+
+/// Data parallelism: the same records a step give the same run, whoever computes them. Where the order of sums is the same, so is
+/// every bit.
+#[test]
+fn two_ranks_are_one_rank_with_twice_the_batch() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let run = |name: &str, workers: usize, batch: usize, devices: &[Device]| {
+        let mut config = config(folder.path(), name);
+        config.training.group_by_photo = false;
+        config.training.workers = workers;
+        config.training.train_batch_size = batch;
+        config.training.gradient_accumulation_steps = 4 / batch;
+        config.training.max_steps = Some(3);
+        outcome(&config, devices)
+    };
+    let flex = Device::flex();
+    let two = run("two", 2, 4, &[flex.clone(), flex.clone()]);
+    let (told, weights) = &two;
+    // Passes of two records, one after another: the same sums in the same order.
+    assert!(two == run("accumulated", 1, 2, std::slice::from_ref(&flex)));
+    assert!(two == run("threads", 2, 4, std::slice::from_ref(&flex)));
+    // One pass of four: products of other shapes add in another order.
+    let (once, alone) = run("one", 1, 4, std::slice::from_ref(&flex));
+    let files = Files::Dir(folder.path().join("one/base"));
+    let base = Checkpoint::open(&files, DType::F32, &flex).expect("the run made it");
+    let start = model::save::parameters(&base.network);
+    let share = apart(weights, &alone, &start);
+    println!("weights {share:.2e} apart, {told:?} {once:?}");
+    assert_eq!(told.len(), 3);
+    for ((loss, norm), (one_loss, one_norm)) in told.iter().zip(&once) {
+        assert!(
+            (loss - one_loss).abs() < 1e-5 * one_loss,
+            "{told:?} {once:?}"
+        );
+        assert!(
+            (norm - one_norm).abs() < 1e-4 * one_norm,
+            "{told:?} {once:?}"
+        );
+    }
+    // AdamW divides by the root of the mean square, so that rounding counts in full where a gradient is nearly nothing.
+    assert!(share < 1e-2, "{share}");
+}
+
+#[test]
+fn devices_share_the_workers_evenly() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.training.workers = 3;
+    let error = sft::run(&config, &[Device::flex(), Device::flex()]).expect_err("one is left over");
+    let said = error.to_string();
+    assert!(
+        said.contains("training.workers is 3") && said.contains("2"),
+        "{said}"
+    );
+}
+
 /// What is shared in a pass is computed once; nobody learns anything else by it.
 #[test]
 fn examples_in_one_pass_learn_what_each_learns_alone() {
@@ -157,7 +410,7 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
     let data = corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     let files = Files::Dir(config.run_dir.join("checkpoint-1"));
     let device = Device::flex().autodiff();
     let checkpoint = Checkpoint::open(&files, DType::F32, &device).expect("a whole checkpoint");
@@ -211,15 +464,131 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
     }
 }
 
+/// What is computed again on the way back is what it was, so the gradient has the same bits, whatever learns. In bf16 it is near.
+#[test]
+fn a_pass_learns_the_same_however_it_is_computed() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    let data = corpus(folder.path());
+    let mut config = config(folder.path(), "run");
+    config.training.max_steps = Some(1);
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
+    let files = Files::Dir(config.run_dir.join("checkpoint-1"));
+    let device = Device::flex().autodiff();
+    let checkpoint = Checkpoint::open(&files, DType::F32, &device).expect("a whole checkpoint");
+    let examples = Examples {
+        checkpoint: &checkpoint,
+        ontology: Ontology::more(),
+        images: &data.join("images"),
+        target: Form::Trace,
+        emphasis: None,
+    };
+    let records = read_records(&config.data.train).expect("just written");
+    let made = records[..3].iter();
+    let made = made.map(|record| examples.make(record, Template::Prefix, None));
+    let made: Vec<Example> = made.collect::<Result<_, _>>().expect("gold records");
+    for freeze in [
+        &[][..],
+        &["visual"],
+        &["visual", "model.embed_tokens", "model.layers.0."],
+        &["model"],
+    ] {
+        let freeze: Vec<String> = freeze.iter().map(|&it| it.to_owned()).collect();
+        let network = frozen(checkpoint.network.clone(), &freeze);
+        let learn = |how: How, sign: f64| {
+            let pass = Pass {
+                network: &network,
+                examples: &made,
+                temperature: Some(0.8),
+                how,
+            };
+            pass.gradient(|scores| {
+                let loss = chosen(scores, &made).sum().neg();
+                let value = loss.clone().into_scalar::<f32>();
+                (loss * sign, value)
+            })
+        };
+        let kept = How::default();
+        let again = How {
+            gradient_checkpointing: true,
+            ..kept
+        };
+        let (mut difference, loss) = learn(kept, -1.0);
+        let (other, same) = learn(again, 1.0);
+        let norm = other.norm();
+        difference.add(other);
+        assert!(norm > 0.0 && loss.to_bits() == same.to_bits(), "{freeze:?}");
+        assert!(
+            difference.norm() == 0.0,
+            "{freeze:?}: {} of {norm}",
+            difference.norm()
+        );
+
+        let half = |how: How| How { bf16: true, ..how };
+        let (mut difference, near) = learn(half(kept), -1.0);
+        let (other, same) = learn(half(again), 1.0);
+        let (exact, _) = learn(kept, 1.0);
+        assert!(near.to_bits() == same.to_bits() && (near - loss).abs() < 1e-2 * loss);
+        let mut error = learn(half(kept), -1.0).0;
+        error.add(exact);
+        println!("{freeze:?}: bf16 {:.2e} of {norm:.2e}", error.norm());
+        assert!(
+            error.norm() < 0.1 * norm && error.norm() > 0.0,
+            "{freeze:?}"
+        );
+        difference.add(other);
+        assert!(
+            difference.norm() == 0.0,
+            "{freeze:?}: {}",
+            difference.norm()
+        );
+    }
+}
+
+/// Updates far below what bf16 can tell apart are learned, since the weights themselves are f32.
+#[test]
+fn a_run_in_bf16_learns_like_one_in_f32() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut exact = config(folder.path(), "exact");
+    exact.training.learning_rate = 3e-3;
+    let mut half = exact.clone();
+    half.run_dir = folder.path().join("half");
+    half.training.bf16 = true;
+    half.training.gradient_checkpointing = true;
+    let losses = |config: &SftConfig| {
+        let done = sft::run(config, &[Device::flex()]).expect("the run ends");
+        let losses: Vec<f64> = metrics(config).iter().map(|it| it.loss).collect();
+        (losses, done.checkpoint)
+    };
+    let (exact, _) = losses(&exact);
+    let (rounded, checkpoint) = losses(&half);
+    println!("{exact:?} {rounded:?}");
+    assert!(rounded[5] < rounded[0] - 0.2, "it learns: {rounded:?}");
+    for (a, b) in exact.iter().zip(&rounded) {
+        assert!((a - b).abs() < 0.02 * a, "{exact:?} {rounded:?}");
+    }
+    let files = Files::Dir(checkpoint);
+    let saved = Checkpoint::open(&files, DType::F32, &Device::flex()).expect("just written");
+    let weights = model::save::parameters(&saved.network);
+    let fine = |value: &&f32| value.to_bits() & 0xffff != 0;
+    let (count, all) = weights.values().fold((0, 0), |(count, all), (_, values)| {
+        (
+            count + values.iter().filter(fine).count(),
+            all + values.len(),
+        )
+    });
+    assert!(2 * count > all, "{count} of {all} are finer than bf16");
+}
+
 #[test]
 fn another_configuration_does_not_go_on_with_the_run() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     config.training.learning_rate = 1e-3;
-    let error = sft::run(&config, &Device::flex()).expect_err("the recipe has changed");
+    let error = sft::run(&config, &[Device::flex()]).expect_err("the recipe has changed");
     assert!(
         error.to_string().contains("another configuration"),
         "{error}"
@@ -233,7 +602,7 @@ fn frozen_parts_keep_their_values_and_the_rest_learns() {
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(2);
     config.training.freeze = vec!["visual".into()];
-    sft::run(&config, &Device::flex()).expect("the run ends");
+    sft::run(&config, &[Device::flex()]).expect("the run ends");
     let open = |name: &str| {
         let files = Files::Dir(config.run_dir.join(name));
         let checkpoint =
@@ -253,7 +622,7 @@ fn an_untrained_model_already_follows_the_grammar() {
     let data = corpus(folder.path());
     let mut config = config(folder.path(), "run");
     config.training.max_steps = Some(1);
-    let summary = sft::run(&config, &Device::flex()).expect("the run ends");
+    let summary = sft::run(&config, &[Device::flex()]).expect("the run ends");
     let files = Files::Dir(summary.checkpoint);
     let extractor = Extractor::open("toy", &files, Ontology::more().clone(), Options::default())
         .expect("opens");
@@ -292,9 +661,19 @@ fn a_model_learns_to_answer_with_the_label_alone() {
     let lines = lines.collect::<Vec<_>>().join("\n");
     std::fs::write(&config.data.train, lines).expect("writable");
     config.training.target = Form::Label;
-    let summary = sft::run(&config, &Device::flex()).expect("no trace is asked for");
+    let summary = sft::run(&config, &[Device::flex()]).expect("no trace is asked for");
     let losses: Vec<f64> = metrics(&config).iter().map(|m| m.loss).collect();
     assert!(losses[5] < losses[0] - 0.2, "it learns: {losses:?}");
+    // Traces that are there change nothing: no token is made of words that it will not read or write.
+    let mut traced = self::config(folder.path(), "traced");
+    traced.training.target = Form::Label;
+    traced.training.max_steps = Some(0);
+    sft::run(&traced, &Device::flex()).expect("a tokenizer is made");
+    let tokenizer = |run: &SftConfig| {
+        let path = run.run_dir.join("base/tokenizer.json");
+        std::fs::read_to_string(path).expect("it was written")
+    };
+    assert!(tokenizer(&config) == tokenizer(&traced));
 
     let options = Options {
         form: Form::Label,

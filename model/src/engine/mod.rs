@@ -18,7 +18,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use blake3::Hash;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use ::vision::Patches;
 
@@ -112,6 +112,17 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The defaults for `device`: a GPU has one lane, whose kernels fill it.
+    pub fn on(device: &Device) -> Self {
+        let settings = Self::default();
+        let lanes = if *device == Device::flex() {
+            settings.lanes
+        } else {
+            1
+        };
+        Self { lanes, ..settings }
+    }
+
     /// The settings of one lane. What runs at once is divided among the lanes, of which there are fewer where one would have no
     /// room for `longest` tokens.
     #[must_use]

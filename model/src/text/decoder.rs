@@ -202,7 +202,20 @@ impl Decoder {
         for (cache, sequence) in caches.iter_mut().zip(&rows.sequences) {
             cache.advance(sequence.len);
         }
-        self.norm.forward(x).narrow(0, 0, n)
+        self.normed(x).narrow(0, 0, n)
+    }
+
+    /// Its layers, for whoever runs them one at a time.
+    pub fn layers(&self) -> &[DecoderLayer] {
+        &self.layers
+    }
+
+    /// What stands behind the last layer.
+    ///
+    /// # Shapes
+    /// - `x` and the result: `[n, d]`
+    pub fn normed(&self, x: Tensor<2>) -> Tensor<2> {
+        self.norm.forward(x)
     }
 }
 

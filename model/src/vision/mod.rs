@@ -7,4 +7,4 @@ mod tower;
 
 pub use block::{Merger, VisionBlock};
 pub use layout::Layout;
-pub use tower::VisionTower;
+pub use tower::{Pass, VisionTower};

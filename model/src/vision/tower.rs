@@ -1,5 +1,7 @@
 //! From patch rows to image tokens. Images stand one after another and never see each other.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
@@ -29,6 +31,14 @@ pub struct VisionTower {
     config: VisionConfig,
 }
 
+/// Where the patches of a set of images stand.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    layout: Layout,
+    /// Of every patch.
+    pub rotation: Rotation,
+}
+
 impl VisionTower {
     /// A tower of the sizes in `config`.
     pub fn new(config: &VisionConfig, init: &Init) -> Self {
@@ -52,48 +62,78 @@ impl VisionTower {
     /// # Panics
     /// If a patch row has not the length that `config.json` says.
     pub fn forward(&self, images: &[&Patches]) -> Tensor<2> {
-        let weight = self.patch_embed.proj.weight.val();
-        let (device, dtype, width) = (weight.device(), weight.dtype(), self.config.patch_values());
+        let pass = self.pass(images);
+        let mut x = self.patches(images, &pass);
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, &pass.rotation, self.spans(index, &pass));
+        }
+        self.merged(x, &pass)
+    }
+
+    /// Where the patches of `images` stand.
+    pub fn pass(&self, images: &[&Patches]) -> Pass {
         let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let layout = Layout::new(&grids, &self.config);
+        let half = self.config.hidden_size / self.config.num_heads / 2;
+        let device = self.patch_embed.proj.weight.val().device();
+        let rotation = Rotation::new(&layout.angles, half, DType::F32, &device); // the reference turns in f32
+        Pass { layout, rotation }
+    }
+
+    /// What enters the first block.
+    ///
+    /// # Shapes
+    /// - the result: `[p, d]`
+    ///
+    /// # Panics
+    /// As [`VisionTower::forward`].
+    pub fn patches(&self, images: &[&Patches], pass: &Pass) -> Tensor<2> {
+        let weight = self.patch_embed.proj.weight.val();
+        let (device, dtype, width) = (weight.device(), weight.dtype(), self.config.patch_values());
+        let order = &pass.layout.order;
         let all: Vec<&[f32]> = images
             .iter()
             .flat_map(|image| image.pixels.chunks(width))
             .collect();
         assert_eq!(
             all.len(),
-            layout.order.len(),
+            order.len(),
             "{} patch rows for grids of {}",
             all.len(),
-            layout.order.len()
+            order.len()
         );
-        let pixels: Vec<f32> = layout
-            .order
+        let pixels: Vec<f32> = order
             .iter()
             .flat_map(|&row| all[row].iter().copied())
             .collect();
-        let pixels = TensorData::new(pixels, [layout.order.len(), width]);
-        let mut x = self
-            .patch_embed
-            .proj
-            .forward(Tensor::<2>::from_data(pixels, (&device, DType::F32)).cast(dtype)); // [p, d]
-        let half = self.config.hidden_size / self.config.num_heads / 2;
-        let rotation = Rotation::new(&layout.angles, half, DType::F32, &device); // the reference turns in f32
-        for (index, block) in self.blocks.iter().enumerate() {
-            let full = self.config.fullatt_block_indexes.contains(&index);
-            x = block.forward(
-                x,
-                &rotation,
-                if full {
-                    &layout.frames
-                } else {
-                    &layout.windows
-                },
-            );
+        let pixels = TensorData::new(pixels, [order.len(), width]);
+        let pixels = Tensor::<2>::from_data(pixels, (&device, DType::F32));
+        self.patch_embed.proj.forward(pixels.cast(dtype))
+    }
+
+    /// Its blocks, in order.
+    pub fn blocks(&self) -> &[VisionBlock] {
+        &self.blocks
+    }
+
+    /// The rows that see each other in block `index`.
+    pub fn spans<'a>(&self, index: usize, pass: &'a Pass) -> &'a [Range<usize>] {
+        if self.config.fullatt_block_indexes.contains(&index) {
+            &pass.layout.frames
+        } else {
+            &pass.layout.windows
         }
-        let restore: Vec<i32> = layout.restore.iter().map(|&row| row as i32).collect();
-        let restore =
-            Tensor::<1, Int>::from_data(TensorData::new(restore.clone(), [restore.len()]), &device);
+    }
+
+    /// What leaves the last block, as tokens in the order of the images.
+    ///
+    /// # Shapes
+    /// - `x`: `[p, d]`
+    /// - the result: `[tokens of all images, out_hidden_size]`
+    pub fn merged(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let restore: Vec<i32> = pass.layout.restore.iter().map(|&row| row as i32).collect();
+        let restore = TensorData::new(restore.clone(), [restore.len()]);
+        let restore = Tensor::<1, Int>::from_data(restore, &x.device());
         self.merger.forward(x).select(0, restore)
     }
 }

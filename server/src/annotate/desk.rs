@@ -1,5 +1,5 @@
-//! Gets one question answered: waits for money and for its turn, asks, writes down what was paid, asks again. Stops everybody when going
-//! on would be pointless. Which questions there are, and what their answers are worth, is not known here.
+//! Gets one question answered: waits for money and for its turn, asks, writes down what was paid, asks again or gives up. Stops everybody
+//! when going on would be pointless. Which questions there are, and what their answers are worth, is not known here.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,8 +70,9 @@ pub struct Books {
     pub requests: usize,
     /// Questions answered.
     pub answered: usize,
+    /// Questions refused that were not given up before.
     refused: usize,
-    /// Requests that failed one after the other.
+    /// Requests that failed one after the other; those that the expert had no time for count once their question is given up.
     failing: usize,
 }
 
@@ -85,7 +86,16 @@ struct Request {
 /// What follows a request.
 enum Next {
     Done(Fate),
-    Again(Option<Duration>, String),
+    Again(Again),
+}
+
+/// Why a request has to be repeated.
+struct Again {
+    why: String,
+    /// The expert is well and has no time.
+    busy: bool,
+    /// How long nobody asks.
+    held: Duration,
 }
 
 impl<'a> Desk<'a> {
@@ -125,39 +135,52 @@ impl<'a> Desk<'a> {
         self.stop.borrow().clone()
     }
 
-    /// Gets `question` answered.
+    /// Gets `question` answered, which was given up before if it was `tried`.
     ///
     /// # Errors
     /// A journal that takes no more.
-    pub async fn answer(&self, question: &Question<'_>) -> Result<Fate, train::Error> {
+    pub async fn answer(&self, question: &Question<'_>, tried: bool) -> Result<Fate, train::Error> {
         if self.stopped().is_some() {
             return Ok(Fate::Unasked);
         }
-        let request = match self.request(question).await {
-            Ok(request) => request,
-            Err(why) => return Ok(rejected(Reason::Record, why)),
+        let fate = match self.request(question).await {
+            Ok(request) => self.insist(&request, tried).await?,
+            Err(why) => rejected(Reason::Record, why),
         };
-        let mut attempt = 0;
-        loop {
+        if let Fate::Rejected(why) = &fate {
+            tracing::warn!(image = question.record.img_id, %why.reason, why.detail, "no answer");
+            let entry = Entry {
+                rejection: Some(why.clone()),
+                ..self.entry(&question.key, None, Usage::default())
+            };
+            self.books().journal.append(&entry)?;
+        }
+        Ok(fate)
+    }
+
+    /// Sends `request` until it is answered or given up.
+    async fn insist(&self, request: &Request, tried: bool) -> Result<Fate, train::Error> {
+        let mut busy = 0;
+        for attempt in 0.. {
             let Some(reservation) = self.admit(request.guess).await else {
-                return Ok(Fate::Unasked);
+                break;
             };
             let result = self.expert.ask(request.body.clone()).await;
-            let next = self.write_down(&request, reservation, result);
+            let next = self.write_down(request, reservation, result, tried);
             self.ended.notify_waiters();
-            match next? {
+            let again = match next? {
                 Next::Done(fate) => return Ok(fate),
-                Next::Again(_, why) if attempt == self.asking.retries => {
-                    tracing::warn!(image = question.record.img_id, why, "no answer");
-                    return Ok(rejected(Reason::Failed, why));
-                }
-                Next::Again(wait, why) => {
-                    tracing::info!(image = question.record.img_id, why, "asked again");
-                    self.rest(attempt, wait).await;
-                    attempt += 1;
-                }
+                Next::Again(again) => again,
+            };
+            busy += usize::from(again.busy);
+            if attempt == self.asking.retries {
+                self.count_failures(busy, &again.why, &mut self.books());
+                return Ok(rejected(Reason::Failed, again.why));
             }
+            tracing::info!(question = request.key, again.why, "asked again");
+            self.rest(attempt, again.held).await;
         }
+        Ok(Fate::Unasked)
     }
 
     /// The request for `question`; its images are read beside the others' waiting.
@@ -219,39 +242,41 @@ impl<'a> Desk<'a> {
         request: &Request,
         reservation: Reservation,
         result: Result<Answer, Fault>,
+        tried: bool,
     ) -> Result<Next, train::Error> {
         let mut books = self.books();
         books.requests += 1;
-        books.ledger.release(reservation);
+        let set_aside = books.ledger.release(reservation);
         match result {
-            Ok(answer) => {
-                let assumed = books.ledger.assumed(request.guess);
-                let usage = answer.usage.unwrap_or(assumed);
-                books.ledger.learn(request.guess, usage);
-                books.pay(&self.entry(request, Some(answer.text.clone()), usage))?;
+            Ok(Answer { text, usage }) => {
+                if let Some(usage) = usage {
+                    books.ledger.learn(request.guess, usage);
+                }
+                let usage = usage.unwrap_or(set_aside);
+                books.pay(&self.entry(&request.key, Some(text.clone()), usage))?;
                 books.answered += 1;
                 books.failing = 0;
-                Ok(Next::Done(Fate::Answered(answer.text)))
+                Ok(Next::Done(Fate::Answered(text)))
             }
             Err(Fault { kind, why }) => {
                 if kind == FaultKind::Lost {
-                    let assumed = books.ledger.assumed(request.guess);
-                    books.pay(&self.entry(request, None, assumed))?;
+                    books.pay(&self.entry(&request.key, None, set_aside))?;
                 }
-                Ok(self.after(kind, why, &mut books))
+                Ok(self.after(kind, why, tried, &mut books))
             }
         }
     }
 
     /// What follows a fault.
-    fn after(&self, kind: FaultKind, why: String, books: &mut Books) -> Next {
+    fn after(&self, kind: FaultKind, why: String, tried: bool, books: &mut Books) -> Next {
         let wait = match kind {
             FaultKind::Closed => {
                 self.halt(Stop::Expert(why));
                 return Next::Done(Fate::Unasked);
             }
             FaultKind::Refused => {
-                (books.refused, books.failing) = (books.refused + 1, 0);
+                books.refused += usize::from(!tried);
+                books.failing = 0;
                 // A wrong flag is refused with every question, a photo that the expert does not like now and then.
                 if books.answered == 0 && books.refused >= self.asking.failures {
                     self.halt(Stop::Expert(why.clone()));
@@ -260,40 +285,49 @@ impl<'a> Desk<'a> {
             }
             FaultKind::Busy(wait) => wait,
             FaultKind::Ill(wait) => {
-                books.failing += 1;
+                self.count_failures(1, &why, books);
                 wait
             }
             FaultKind::Lost => {
-                books.failing += 1;
+                self.count_failures(1, &why, books);
                 None
             }
         };
+        Next::Again(Again {
+            why,
+            busy: matches!(kind, FaultKind::Busy(_)),
+            held: wait.map_or(Duration::ZERO, |wait| self.pace.hold(wait)),
+        })
+    }
+
+    /// So many requests more have failed; too many in a row end the run.
+    fn count_failures(&self, more: usize, why: &str, books: &mut Books) {
+        books.failing += more;
         if books.failing >= self.asking.failures {
             let times = books.failing;
             self.halt(Stop::Expert(format!(
                 "{times} requests in a row failed, the last one: {why}"
             )));
         }
-        Next::Again(wait, why)
     }
 
-    fn entry(&self, request: &Request, answer: Option<String>, usage: Usage) -> Entry {
+    fn entry(&self, key: &str, answer: Option<String>, usage: Usage) -> Entry {
         Entry {
-            key: request.key.clone(),
+            key: key.to_owned(),
             model: self.asking.expert.model.clone(),
             answer,
             usage,
+            rejection: None,
         }
     }
 
-    /// Waits before the next attempt: twice as long every time, behind what the expert wants all to wait.
-    async fn rest(&self, attempt: u32, wait: Option<Duration>) {
+    /// Waits before the next attempt: twice as long every time, behind what nobody asks in.
+    async fn rest(&self, attempt: u32, held: Duration) {
         let doubling = 2_u32.saturating_pow(attempt);
         let doubled = self.asking.backoff.saturating_mul(doubling);
         // Requests that failed together do not come back together.
         let jitter = rand::rng().random_range(0.5..1.0);
         let own = doubled.min(LONGEST_BACKOFF).mul_f64(jitter);
-        let held = wait.map_or(Duration::ZERO, |wait| self.pace.hold(wait));
         self.sleep_until(Instant::now() + held + own).await;
     }
 

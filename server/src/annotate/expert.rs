@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use axum::body::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use train::annotate::Usage;
 use url::Host;
 
-use crate::fetch::provide_crypto;
+use crate::fetch::{Unread, provide_crypto, read};
 use crate::settings::UsageError;
 
 /// A host that does not take the connection by then is down.
@@ -21,6 +21,8 @@ const CONNECTING: Duration = Duration::from_secs(10);
 
 /// Longest reply that is read; 4,096 tokens are about 16 kB.
 const MOST_BYTES: usize = 4 << 20;
+
+const OPENAI: &str = "https://api.openai.com";
 
 /// Longest complaint of an expert that is repeated, in characters.
 const COMPLAINT: usize = 300;
@@ -124,6 +126,11 @@ impl Expert {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(Key(key)) = &settings.key {
+            if url.scheme() != "https" && !is_local(&url) {
+                let base = &settings.base_url;
+                let reason = format!("--base-url {base}: a key is sent over https only");
+                return Err(UsageError(reason));
+            }
             let value = HeaderValue::from_str(&format!("Bearer {key}"));
             let mut value = value.map_err(|_| UsageError("the key is no plain text".to_owned()))?;
             value.set_sensitive(true);
@@ -167,15 +174,19 @@ impl Expert {
     /// Everything but an answer.
     pub async fn ask(&self, body: Bytes) -> Result<Answer, Fault> {
         let sent = self.client.post(self.url.clone()).body(body).send().await;
-        let response = sent.map_err(|error| self.broken(&error))?;
+        let mut response = sent.map_err(|error| self.broken(&error))?;
         let (status, wait) = (response.status(), wait(response.headers()));
-        let bytes = read(response).await.map_err(|error| {
+        let bytes = read(&mut response, MOST_BYTES).await.map_err(|unread| {
             let kind = if status.is_success() {
                 FaultKind::Lost
             } else {
                 FaultKind::Ill(wait)
             };
-            self.fault(kind, &error)
+            let why = match unread {
+                Unread::TooLong { .. } => format!("the reply has more than {MOST_BYTES} bytes"),
+                Unread::Broken(error) => innermost(&error),
+            };
+            self.fault(kind, &why)
         })?;
         if !status.is_success() {
             return Err(self.complaint(status, wait, &bytes));
@@ -213,6 +224,7 @@ impl Expert {
             StatusCode::REQUEST_TIMEOUT => FaultKind::Ill(wait),
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::UNAUTHORIZED
+            | StatusCode::PAYMENT_REQUIRED
             | StatusCode::FORBIDDEN
             | StatusCode::NOT_FOUND => FaultKind::Closed,
             other if other.is_client_error() => FaultKind::Refused,
@@ -249,7 +261,8 @@ fn address(base: &str) -> Result<Url, UsageError> {
     let wrong = |reason: &str| UsageError(format!("--base-url {base}: {reason}"));
     let text = format!("{}/chat/completions", base.trim_end_matches('/'));
     let url = Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;
-    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() {
+    let bare = url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "https" | "http") || !bare {
         return Err(wrong("not an address such as https://api.openai.com/v1"));
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -260,6 +273,11 @@ fn address(base: &str) -> Result<Url, UsageError> {
     Ok(url)
 }
 
+/// Whether a base address is `OpenAI`'s own.
+pub fn is_openai(base: &str) -> bool {
+    Url::parse(base).is_ok_and(|url| url.origin().ascii_serialization() == OPENAI)
+}
+
 fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -267,17 +285,6 @@ fn is_local(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut body = vec![];
-    while let Some(piece) = response.chunk().await.map_err(|error| innermost(&error))? {
-        if body.len() + piece.len() > MOST_BYTES {
-            return Err(format!("the reply has more than {MOST_BYTES} bytes"));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
 }
 
 /// The last cause: what the system said.
@@ -302,6 +309,17 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn settings(base_url: &str, key: Option<&str>) -> ExpertSettings {
+        ExpertSettings {
+            base_url: base_url.to_owned(),
+            model: "m".to_owned(),
+            key: key.map(|key| Key(key.to_owned())),
+            temperature: None,
+            max_tokens: 1,
+            patience: Duration::from_secs(1),
+        }
+    }
 
     #[test]
     fn a_wait_is_seconds_or_a_date() {
@@ -329,6 +347,7 @@ mod tests {
             "ftp://a.org/v1",
             "https://u:p@a.org",
             "https://a.org/v1?x=1",
+            "https://a.org/v1#x",
             "",
         ] {
             assert!(address(wrong).is_err(), "{wrong}");
@@ -339,15 +358,8 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let settings = ExpertSettings {
-            base_url: "http://127.0.0.1:9/v1".to_owned(),
-            model: "m".to_owned(),
-            key: Some(Key("sk-secret".to_owned())),
-            temperature: None,
-            max_tokens: 1,
-            patience: Duration::from_secs(1),
-        };
-        let expert = Expert::new(settings).expect("settings");
+        let expert = Expert::new(settings("http://127.0.0.1:9/v1", Some("sk-secret")));
+        let expert = expert.expect("settings");
         assert!(!format!("{expert:?}").contains("sk-secret"));
         let body = br#"{"error": {"message": "Incorrect API key: sk-secret"}}"#;
         let fault = expert.complaint(StatusCode::UNAUTHORIZED, None, body);
@@ -356,24 +368,42 @@ mod tests {
     }
 
     #[test]
+    fn a_key_leaves_this_machine_over_https_only() {
+        let refused = |base: &str, key| Expert::new(settings(base, key)).is_err();
+        for base in [
+            "https://a.org/v1",
+            "http://localhost:1/v1",
+            "http://[::1]:1/v1",
+        ] {
+            assert!(!refused(base, Some("sk-secret")), "{base}");
+        }
+        for base in [
+            "http://a.org/v1",
+            "http://10.0.0.1/v1",
+            "http://localhost.a.org/v1",
+        ] {
+            assert!(refused(base, Some("sk-secret")), "{base}");
+            assert!(!refused(base, None), "{base}");
+        }
+        for (base, own) in [
+            ("https://api.openai.com/v1", true),
+            ("https://API.openai.com:443/v1/", true),
+            ("http://api.openai.com/v1", false),
+            ("https://api.openai.com.a.org/v1", false),
+            ("https://a.org/https://api.openai.com", false),
+        ] {
+            assert_eq!(is_openai(base), own, "{base}");
+        }
+    }
+
+    #[test]
     fn a_status_says_what_can_be_done() {
-        let settings = ExpertSettings {
-            base_url: "http://127.0.0.1:9/v1".to_owned(),
-            model: "m".to_owned(),
-            key: None,
-            temperature: None,
-            max_tokens: 1,
-            patience: Duration::from_secs(1),
-        };
-        let expert = Expert::new(settings).expect("settings");
+        let expert = Expert::new(settings("http://127.0.0.1:9/v1", None)).expect("settings");
         let some = Some(Duration::from_secs(3));
+        let broke = r#"{"error": {"code": "insufficient_quota"}}"#;
         for (status, body, kind) in [
             (429, "{}", FaultKind::Busy(some)),
-            (
-                429,
-                r#"{"error": {"code": "insufficient_quota"}}"#,
-                FaultKind::Closed,
-            ),
+            (429, broke, FaultKind::Closed),
             (408, "", FaultKind::Ill(some)),
             (500, "<html>", FaultKind::Ill(some)),
             (503, "", FaultKind::Ill(some)),
@@ -381,6 +411,7 @@ mod tests {
             (413, "", FaultKind::Refused),
             (422, r#"{"detail": "no"}"#, FaultKind::Refused),
             (401, "", FaultKind::Closed),
+            (402, "", FaultKind::Closed),
             (403, "", FaultKind::Closed),
             (404, "", FaultKind::Closed),
             (308, "", FaultKind::Closed),

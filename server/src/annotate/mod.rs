@@ -7,7 +7,7 @@ mod expert;
 mod pace;
 mod picture;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use proto::Ontology;
 use serde::Serialize;
 use train::annotate::{
-    Entry, Journal, Ledger, Lengths, Prices, Question, Reason, Rejection, Sorted, Usage,
+    History, Journal, Ledger, Lengths, Prices, Question, Reason, Rejection, Sorted, Usage,
 };
 use train::data::{Record, read_records};
 use train::progress;
@@ -25,7 +25,7 @@ use desk::{Desk, Fate};
 use expert::Expert;
 
 pub use desk::Stop;
-pub use expert::{ExpertSettings, Key};
+pub use expert::{ExpertSettings, Key, is_openai};
 
 /// What becomes of which files.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct Asking {
     pub retries: u32,
     /// How long before the first time; twice as long every time.
     pub backoff: Duration,
-    /// So many failed requests in a row end the run, and so many refusals before the first answer.
+    /// So many failed requests in a row end the run, and so many questions refused for the first time before any is answered.
     pub failures: usize,
     /// What the journal may cost in the end.
     pub budget: Option<f64>,
@@ -104,7 +104,8 @@ pub enum Error {
     Files(#[from] train::Error),
 }
 
-/// Asks the expert about every record that has no answer yet, and writes the results when all have been asked.
+/// Asks the expert about every record that has no answer yet, those last that were given up before, and writes the results when all have
+/// been asked.
 ///
 /// # Errors
 /// Files that cannot be read or written, settings that cannot be meant; never what the expert does.
@@ -121,24 +122,27 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
         return Err(UsageError(reason).into());
     }
     let (journal, entries) = Journal::open(&job.journal)?;
-    let spent = spent(&entries);
-    let mut answers = answers(entries);
-    let all = questions(&job.ontology, &records);
-    let asked_before = |it: &&Question<'_>| answers.contains_key(&it.key);
-    let resumed = all.iter().filter(asked_before).count();
-    let todo: Vec<&Question<'_>> = all.iter().filter(|it| !asked_before(it)).collect();
-    let ledger = Ledger::new(job.prices, asking.budget, spent);
+    let mut history = History::from(entries);
+    let questions = questions(&job.ontology, &records);
+    let all = distinct(&questions);
+    let answered = |it: &&Question<'_>| history.answers.contains_key(&it.key);
+    let (resumed, mut todo): (Vec<_>, Vec<_>) = all.into_iter().partition(answered);
+    let tried = history.failures.keys().cloned().collect::<HashSet<_>>();
+    todo.sort_by_key(|question| tried.contains(&question.key)); // what may be refused again says least about the expert
+    let bar = progress::bar(resumed.len() + todo.len(), "questions");
+    let bar = bar.with_position(resumed.len() as u64);
+    let ledger = Ledger::new(job.prices, asking.budget, history.spent);
     let desk = Desk::new(asking, &job.images, expert, journal, ledger);
-    let mut failures: HashMap<String, Rejection> = HashMap::new();
-    let bar = progress::bar(all.len(), "questions").with_position(resumed as u64);
     let mut fates = stream::iter(todo)
-        .map(async |question| (question, desk.answer(question).await))
+        .map(async |question| {
+            let fate = desk.answer(question, tried.contains(&question.key));
+            (question.key.clone(), fate.await)
+        })
         .buffer_unordered(asking.concurrency);
-    while let Some((question, fate)) = fates.next().await {
-        let key = question.key.clone();
+    while let Some((key, fate)) = fates.next().await {
         match fate? {
-            Fate::Answered(text) => drop(answers.insert(key, text)),
-            Fate::Rejected(why) => drop(failures.insert(key, why)),
+            Fate::Answered(text) => drop(history.answers.insert(key, text)),
+            Fate::Rejected(why) => drop(history.failures.insert(key, why)),
             Fate::Unasked => continue,
         }
         bar.set_message(format!("cost {:.4}", desk.books().ledger.cost()));
@@ -146,8 +150,8 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
     }
     drop(fates);
     bar.abandon(); // it stays where it is, also when the run stops early
-    let sorted = Sorted::new(&job.ontology, job.lengths, &records, &answers, &failures);
-    let stopped = desk.stopped();
+    let stopped = desk.stopped().or_else(|| silence(&history));
+    let sorted = Sorted::new(&job.ontology, job.lengths, &records, &questions, &history);
     if stopped.is_none() {
         sorted.write(&job.out, &job.rejected)?;
     }
@@ -155,9 +159,9 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
     Ok(Summary {
         requests: books.requests,
         answered: books.answered,
-        resumed,
+        resumed: resumed.len(),
         stopped,
-        ..summary(job, &records, &sorted, books.ledger.spent())
+        ..summary(job, &sorted, books.ledger.spent())
     })
 }
 
@@ -167,28 +171,21 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
 /// Files that cannot be read or written.
 pub fn filter(job: &Job) -> Result<Summary, Error> {
     let records = read_records(&job.data).map_err(train::Error::from)?;
-    let entries = Journal::read(&job.journal)?;
-    let spent = spent(&entries);
-    let answers = answers(entries);
-    let sorted = Sorted::new(
-        &job.ontology,
-        job.lengths,
-        &records,
-        &answers,
-        &HashMap::new(),
-    );
+    let history = History::from(Journal::read(&job.journal)?);
+    let questions = questions(&job.ontology, &records);
+    let sorted = Sorted::new(&job.ontology, job.lengths, &records, &questions, &history);
     sorted.write(&job.out, &job.rejected)?;
-    let all = questions(&job.ontology, &records);
-    let resumed = all.iter().filter(|it| answers.contains_key(&it.key));
+    let all = distinct(&questions).into_iter();
+    let resumed = all.filter(|it| history.answers.contains_key(&it.key));
     Ok(Summary {
         resumed: resumed.count(),
-        ..summary(job, &records, &sorted, spent)
+        ..summary(job, &sorted, history.spent)
     })
 }
 
-fn summary(job: &Job, records: &[Record], sorted: &Sorted, usage: Usage) -> Summary {
+fn summary(job: &Job, sorted: &Sorted, usage: Usage) -> Summary {
     Summary {
-        records: records.len(),
+        records: sorted.kept.len() + sorted.rejected.len(),
         requests: 0,
         answered: 0,
         resumed: 0,
@@ -200,29 +197,26 @@ fn summary(job: &Job, records: &[Record], sorted: &Sorted, usage: Usage) -> Summ
     }
 }
 
-/// Everything that was paid for, what did not arrive included.
-fn spent(entries: &[Entry]) -> Usage {
-    let mut spent = Usage::default();
-    for entry in entries {
-        spent += entry.usage;
-    }
-    spent
+/// What questions that failed say where none was ever answered: nobody is there, however few were asked.
+fn silence(history: &History) -> Option<Stop> {
+    let mut failures = history.failures.values();
+    let failed = failures.find(|why| why.reason == Reason::Failed);
+    let failed = failed.filter(|_| history.answers.is_empty())?;
+    Some(Stop::Expert(failed.detail.clone()))
 }
 
-/// The answers that arrived, by question.
-fn answers(entries: Vec<Entry>) -> HashMap<String, String> {
-    let arrived = entries
-        .into_iter()
-        .filter_map(|entry| Some((entry.key, entry.answer?)));
-    arrived.collect()
+/// The questions about `records`, one each.
+fn questions<'a>(
+    ontology: &Ontology,
+    records: &'a [Record],
+) -> Vec<Result<Question<'a>, Rejection>> {
+    let records = records.iter();
+    records.map(|it| Question::new(ontology, it)).collect()
 }
 
 /// What there is to ask, each question once.
-fn questions<'a>(ontology: &Ontology, records: &'a [Record]) -> Vec<Question<'a>> {
+fn distinct<'a, 'b>(questions: &'b [Result<Question<'a>, Rejection>]) -> Vec<&'b Question<'a>> {
     let mut seen = HashSet::new();
-    records
-        .iter()
-        .filter_map(|record| Question::new(ontology, record).ok())
-        .filter(|question| seen.insert(question.key.clone()))
-        .collect()
+    let questions = questions.iter().flatten();
+    questions.filter(|it| seen.insert(&it.key)).collect()
 }

@@ -1,4 +1,4 @@
-//! What the expert sees of a record: the photo upright and the crop, the same pixels as the student's, inside the request. Knows no
+//! What the expert sees of a record, inside the request: the photo upright, as JPEG, and the crop, the student's to the pixel. Knows no
 //! patches.
 
 use std::io::Cursor;
@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, RgbImage};
 use train::data::Record;
-use train::example::read_photo;
-use vision::{BoxFormat, crop, region};
+use train::example::{object, read_photo};
+use vision::crop;
 
 /// As good as the photos of the data set themselves, at a fifth of the bytes of a PNG.
 const QUALITY: u8 = 95;
@@ -33,9 +33,8 @@ pub struct Pictures {
 /// A photo that cannot be read, a box outside it.
 pub fn pictures(images: &Path, record: &Record) -> Result<Pictures, String> {
     let photo = read_photo(images, record).map_err(|error| error.to_string())?;
-    let (width, height) = photo.dimensions();
-    let region = region(record.bbox(), BoxFormat::Cxcywh, width, height);
-    let object = crop(&photo, &region.map_err(|error| error.to_string())?.pixels);
+    let bbox = object(record, &photo).map_err(|error| error.to_string())?;
+    let object = crop(&photo, &bbox);
     let pixels = |image: &RgbImage| u64::from(image.width()) * u64::from(image.height());
     Ok(Pictures {
         urls: [jpeg(&photo)?, png(&object)?],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::at_least_one;
+use super::{above_zero, amount, at_least_one};
 
 /// `more-r1 data annotate`.
 #[derive(Debug, Clone, Args)]
@@ -12,13 +12,8 @@ pub struct AnnotateArgs {
     /// Facts in MORE's format, one a line.
     #[arg(long, env = "MORE_R1_DATA", value_name = "FILE")]
     pub data: PathBuf,
-    /// The folder of their images.
-    #[arg(
-        long,
-        env = "MORE_R1_IMAGES",
-        value_name = "DIR",
-        required_unless_present = "filter_only"
-    )]
+    /// The folder of their images; `--filter-only` needs none.
+    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Where facts with traces go, for `train sft`; those without go beside it, with reasons: `FILE.rejected`.
     #[arg(long, env = "MORE_R1_OUT", value_name = "FILE")]
@@ -73,22 +68,13 @@ pub struct ExpertArgs {
         value_name = "URL"
     )]
     pub base_url: String,
-    /// The expert's name there.
-    #[arg(
-        long,
-        env = "MORE_R1_MODEL",
-        value_name = "NAME",
-        required_unless_present = "filter_only"
-    )]
+    /// The expert's name there; `--filter-only` needs none.
+    #[arg(long, env = "MORE_R1_MODEL", value_name = "NAME")]
     pub model: Option<String>,
-    /// The environment variable that holds the key; an empty or absent one sends none.
-    #[arg(
-        long,
-        env = "MORE_R1_KEY_ENV",
-        default_value = "OPENAI_API_KEY",
-        value_name = "NAME"
-    )]
-    pub key_env: String,
+    /// The environment variable that holds the key; an empty or absent one sends none. Without it `OPENAI_API_KEY` is sent to `OpenAI`'s own
+    /// address and no key anywhere else.
+    #[arg(long, env = "MORE_R1_KEY_ENV", value_name = "NAME")]
+    pub key_env: Option<String>,
     /// How freely the expert writes; without it as freely as it does by itself.
     #[arg(long, env = "MORE_R1_TEMPERATURE", value_name = "T", value_parser = amount)]
     pub temperature: Option<f64>,
@@ -112,7 +98,7 @@ pub struct PaceArgs {
     )]
     pub requests_per_minute: u32,
     /// How long an answer may take; later it is asked for again.
-    #[arg(long, env = "MORE_R1_REQUEST_SECONDS", default_value = "120", value_name = "S", value_parser = amount)]
+    #[arg(long, env = "MORE_R1_REQUEST_SECONDS", default_value = "120", value_name = "S", value_parser = above_zero)]
     pub request_seconds: f64,
     /// How often a question is asked again after 429, 5xx, silence and broken connections.
     #[arg(long, env = "MORE_R1_RETRIES", default_value_t = 6, value_name = "N")]
@@ -125,21 +111,13 @@ pub struct PaceArgs {
 /// What it may cost.
 #[derive(Debug, Clone, Args)]
 pub struct MoneyArgs {
-    /// What a million tokens of questions cost, images included.
-    #[arg(long, env = "MORE_R1_PRICE_INPUT", default_value = "0", value_name = "X", value_parser = amount)]
-    pub price_input: f64,
-    /// What a million tokens of answers cost.
-    #[arg(long, env = "MORE_R1_PRICE_OUTPUT", default_value = "0", value_name = "X", value_parser = amount)]
-    pub price_output: f64,
-    /// What the whole journal may cost, in the prices' currency: the run ends with 3 before a request that could exceed it.
+    /// What a million tokens of questions cost, images included; nothing without.
+    #[arg(long, env = "MORE_R1_PRICE_INPUT", value_name = "X", value_parser = amount)]
+    pub price_input: Option<f64>,
+    /// What a million tokens of answers cost; nothing without.
+    #[arg(long, env = "MORE_R1_PRICE_OUTPUT", value_name = "X", value_parser = amount)]
+    pub price_output: Option<f64>,
+    /// What the whole journal may cost, in the prices' currency: the run ends with 3 before a request that could exceed it. Needs both prices.
     #[arg(long, env = "MORE_R1_BUDGET", value_name = "X", value_parser = amount)]
     pub budget: Option<f64>,
-}
-
-/// A number that can be a price or a time.
-fn amount(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
-        _ => Err("has to be a number from 0 to a billion".to_owned()),
-    }
 }

@@ -37,12 +37,11 @@ fn fill(mut command: Command, table: Table, path: &str) -> Result<Command, Strin
     for (key, value) in table {
         let place = format!("{path}{key}");
         if let Value::Table(flags) = value {
-            let known = command.find_subcommand(&key).is_some();
-            if !known {
-                return Err(format!("[{place}]: there is no such command"));
-            }
+            let known = command.find_subcommand(&key); // by a second name too
+            let known = known.map(|it| it.get_name().to_owned());
+            let known = known.ok_or_else(|| format!("[{place}]: there is no such command"))?;
             let mut wrong = None;
-            command = command.mut_subcommand(&key, |inner| {
+            command = command.mut_subcommand(known, |inner| {
                 let filled = fill(inner.clone(), flags, &format!("{place}."));
                 filled.unwrap_or_else(|reason| {
                     wrong = Some(reason);
@@ -104,6 +103,18 @@ mod tests {
         assert_eq!(serve.listen.port(), 7);
         assert_eq!(serve.queue, 5);
         assert_eq!(serve.cors_origin, ["http://a", "http://b"]);
+    }
+
+    #[test]
+    fn a_command_has_its_second_name_here_too() {
+        let typed = ["data", "import", "more", "--src", "a", "--out", "b"];
+        let cli = read("[data.import.jsonl]\nmax_rejected = 0.5", &typed).expect("its flag");
+        let args::Command::Data(args::DataCommand::Import(args::ImportCommand::More(args))) =
+            cli.command
+        else {
+            panic!("an import was typed");
+        };
+        assert!((args.import.max_rejected - 0.5).abs() < 1e-12);
     }
 
     #[test]

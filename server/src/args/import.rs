@@ -7,65 +7,33 @@ use clap::{Args, Subcommand, ValueEnum};
 /// `more-r1 data import …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ImportCommand {
-    /// The MORE data set as it is published.
+    /// The MORE data set as it is published, or rows of your own in its shape: an entity of a text, a box in an image, a label.
+    #[command(visible_alias = "jsonl")]
     More(MoreArgs),
-    /// Rows of your own in MORE's shape: an entity of a text, a box in an image, a label.
-    Jsonl(JsonlArgs),
     /// The MNRE data set as it is published; its rows have no boxes, so the whole image is the object.
-    Mnre(MnreArgs),
+    Mnre(ImportArgs),
 }
 
 /// `more-r1 data import more`.
 #[derive(Debug, Clone, Args)]
 pub struct MoreArgs {
-    /// The folder of the data set, with its texts, its list of relations and its images.
-    #[arg(long, env = "MORE_R1_SRC", value_name = "DIR")]
+    /// What every import has.
+    #[command(flatten)]
+    pub import: ImportArgs,
+    /// The relations, as JSON; without it MORE's 21.
+    #[arg(long, env = "MORE_R1_ONTOLOGY", value_name = "FILE")]
+    pub ontology: Option<PathBuf>,
+}
+
+/// `more-r1 data import mnre`, and what all others have too.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The folder of the data set, with its texts and images, and its list of relations if there is one; or one file of rows.
+    #[arg(long, env = "MORE_R1_SRC", value_name = "DIR|FILE")]
     pub src: PathBuf,
     /// The folder of the images, whole or by split; without it `img_org`, images, image or `mnre_image` in --src.
     #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// The relations, as JSON; without it MORE's 21.
-    #[arg(long, env = "MORE_R1_ONTOLOGY", value_name = "FILE")]
-    pub ontology: Option<PathBuf>,
-    /// Where it goes.
-    #[command(flatten)]
-    pub result: ResultArgs,
-}
-
-/// `more-r1 data import jsonl`.
-#[derive(Debug, Clone, Args)]
-pub struct JsonlArgs {
-    /// One file of rows, or a folder with files named after train, dev and test.
-    #[arg(long, env = "MORE_R1_SRC", value_name = "FILE|DIR")]
-    pub src: PathBuf,
-    /// The folder of the images, whole or by split.
-    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: PathBuf,
-    /// The relations, as JSON; without it MORE's 21.
-    #[arg(long, env = "MORE_R1_ONTOLOGY", value_name = "FILE")]
-    pub ontology: Option<PathBuf>,
-    /// Where it goes.
-    #[command(flatten)]
-    pub result: ResultArgs,
-}
-
-/// `more-r1 data import mnre`.
-#[derive(Debug, Clone, Args)]
-pub struct MnreArgs {
-    /// The folder of the data set, with its texts and images, and its list of relations if there is one.
-    #[arg(long, env = "MORE_R1_SRC", value_name = "DIR")]
-    pub src: PathBuf,
-    /// The folder of the images, whole or by split; without it `img_org`, images, image or `mnre_image` in --src.
-    #[arg(long, env = "MORE_R1_IMAGES", value_name = "DIR")]
-    pub images: Option<PathBuf>,
-    /// Where it goes.
-    #[command(flatten)]
-    pub result: ResultArgs,
-}
-
-/// What an import may write.
-#[derive(Debug, Clone, Args)]
-pub struct ResultArgs {
     /// The folder to write; must not be there, or be empty. Images are linked into it where the disk allows, else copied.
     #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
     pub out: PathBuf,

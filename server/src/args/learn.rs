@@ -59,9 +59,16 @@ pub struct TrainArgs {
     /// What to train on what, as TOML; `configs/` has examples.
     #[arg(long, env = "MORE_R1_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// What computes; cuda needs a build with the feature of that name.
-    #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
-    pub device: DeviceName,
+    /// What computes: cpu or cuda, or several GPUs that share each step (cuda:0,cuda:1); cuda needs a build with the feature of that name.
+    /// `training.workers` must be a multiple of their number.
+    #[arg(
+        long,
+        env = "MORE_R1_DEVICE",
+        default_value = "cpu",
+        value_name = "NAME,…",
+        value_delimiter = ','
+    )]
+    pub device: Vec<DeviceName>,
 }
 
 /// `more-r1 train sft`.

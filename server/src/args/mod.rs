@@ -3,6 +3,7 @@
 //! Every flag can also be given as the environment variable `MORE_R1_` plus its name in capitals.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::{Enforce, Template};
@@ -18,9 +19,7 @@ mod look;
 mod serve;
 
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
-pub use import::{
-    ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs, SampleArgs, StrataName,
-};
+pub use import::{ImportArgs, ImportCommand, MoreArgs, SampleArgs, StrataName};
 pub use learn::{
     CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, ReportArgs, SftArgs,
     SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
@@ -94,8 +93,13 @@ pub struct ModelArgs {
     /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
     #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// What computes; cuda needs a build with the feature of that name.
-    #[arg(long, env = "MORE_R1_DEVICE", default_value = "cpu")]
+    /// What computes: cpu, or cuda (cuda:1 is the second GPU), which needs a build with the feature of that name.
+    #[arg(
+        long,
+        env = "MORE_R1_DEVICE",
+        default_value = "cpu",
+        value_name = "NAME"
+    )]
     pub device: DeviceName,
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
@@ -125,13 +129,28 @@ pub struct ModelArgs {
     pub max_answer_tokens: usize,
 }
 
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// What computes: `cpu`, `cuda`, `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceName {
     /// The processor.
     Cpu,
-    /// The first NVIDIA GPU; only in a build with the feature `cuda`.
-    Cuda,
+    /// The NVIDIA GPU of this number, from 0; only in a build with the feature `cuda`.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => return Ok(Self::Cuda(0)),
+            _ => {}
+        }
+        let number = text.strip_prefix("cuda:").and_then(|it| it.parse().ok());
+        let number = number.ok_or("devices are cpu, cuda, cuda:0, cuda:1 and so on")?;
+        Ok(Self::Cuda(number))
+    }
 }
 
 /// Number formats of weights.
@@ -270,10 +289,18 @@ fn word(text: &str) -> Result<String, String> {
     Err("has to be one word without #".to_owned())
 }
 
+/// A number that can be a price, a time or a speed.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
+        _ => Err("has to be a number from 0 to a billion".to_owned()),
+    }
+}
+
 fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if f64::is_finite(number) && number > 0.0 => Ok(number),
-        _ => Err("has to be a number above 0".to_owned()),
+    match amount(text) {
+        Ok(number) if number > 0.0 => Ok(number),
+        _ => Err("has to be a number above 0, a billion at most".to_owned()),
     }
 }
 

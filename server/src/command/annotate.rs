@@ -1,19 +1,21 @@
 //! `more-r1 data annotate`: traces from an expert.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use proto::Ontology;
 use tokio::runtime::Builder;
 use train::annotate::{Lengths, Prices};
+use train::part::same_file;
 
-use crate::annotate::{self, Asking, Error, ExpertSettings, Job, Key, Stop, Summary};
+use crate::annotate::{self, Asking, Error, ExpertSettings, Job, Key, Stop, Summary, is_openai};
 use crate::args::{AnnotateArgs, ExpertArgs};
 use crate::command::{Failure, print};
-use crate::settings::{UsageError, read_ontology};
+use crate::settings::{UsageError, given, read_ontology};
 
-/// So many failed requests in a row, five for each under way at a time, say that nobody is there: that takes a quarter of a minute at least.
+/// So many failed requests in a row, five for each under way at a time, say that nobody is there: with the default waits of 1, 2, 4 and 8 s
+/// between them, less up to a half, that takes 7 s at least.
 const FAILURES_EACH: usize = 5;
 /// With few at a time as many as with four: a photo has six questions, and an expert may refuse them all.
 const FEWEST_FAILURES: usize = 20;
@@ -48,20 +50,23 @@ pub fn run(args: &AnnotateArgs, json: bool) -> Result<(), Failure> {
             "the next request could exceed the budget; {kept}"
         ))),
         Some(Stop::Expert(why)) => {
-            let ExpertArgs {
-                base_url, key_env, ..
-            } = &args.expert;
-            let key = match key(key_env) {
-                Some(_) => String::new(),
-                None => format!("; no key was sent, since {key_env} holds none"),
+            let key = match (key(&args.expert), key_variable(&args.expert)) {
+                (Some(_), _) => String::new(),
+                (None, Some(name)) => format!("; no key was sent, since {name} holds none"),
+                (None, None) => "; no key was sent, since --key-env names none".to_owned(),
             };
+            let base_url = &args.expert.base_url;
             Err(anyhow!("the expert at {base_url} answers nobody: {why}{key}; {kept}").into())
         }
     }
 }
 
 fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
-    let images = args.images.clone().unwrap_or_default(); // clap asks for it where it is needed
+    let images = if args.filter_only {
+        PathBuf::new() // nobody is shown any
+    } else {
+        given("--images", args.images.clone())?
+    };
     let out = args.out.parent().unwrap_or(Path::new(""));
     for (flag, folder) in [("--images", images.as_path()), ("--out", out)] {
         if !folder.as_os_str().is_empty() && !folder.is_dir() {
@@ -69,49 +74,54 @@ fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
             return Err(UsageError(reason).into());
         }
     }
-    let same = matches!((args.data.canonicalize(), args.out.canonicalize()), (Ok(data), Ok(out)) if data == out);
-    if same {
-        let reason = "--out: is the file of --data, which would be lost";
-        return Err(UsageError(reason.to_owned()).into());
+    let beside = |end| args.out.with_added_extension(end);
+    let journal = args.journal.clone().unwrap_or_else(|| beside("journal"));
+    let rejected = beside("rejected");
+    let mut files = vec![
+        ("--data", args.data.as_path()),
+        ("--out", &args.out),
+        ("--journal", &journal),
+        ("the file of rejected facts beside --out", &rejected),
+    ];
+    files.extend(args.ontology.as_deref().map(|file| ("--ontology", file)));
+    if let Some([one, other]) = same_file(&files) {
+        let reason = format!("{one} and {other} are the same file: one would be lost");
+        return Err(UsageError(reason).into());
     }
     let ontology = match &args.ontology {
         Some(file) => read_ontology(file)?,
         None => Ontology::more().clone(),
     };
-    let beside = |end| args.out.with_added_extension(end);
     Ok(Job {
         data: args.data.clone(),
         images,
         out: args.out.clone(),
-        rejected: beside("rejected"),
-        journal: args.journal.clone().unwrap_or_else(|| beside("journal")),
+        rejected,
+        journal,
         ontology,
         lengths: Lengths {
             min: args.min_chars,
             max: args.max_chars,
         },
         prices: Prices {
-            input: args.money.price_input,
-            output: args.money.price_output,
+            input: args.money.price_input.unwrap_or_default(),
+            output: args.money.price_output.unwrap_or_default(),
         },
     })
 }
 
 fn asking(args: &AnnotateArgs) -> Result<Asking, UsageError> {
     let (expert, pace, money) = (&args.expert, &args.pace, &args.money);
-    if money.budget.is_some() && money.price_input + money.price_output <= 0.0 {
-        let reason = "--budget: needs --price-input and --price-output";
-        return Err(UsageError(reason.to_owned()));
-    }
-    if pace.request_seconds <= 0.0 {
-        let reason = "--request-seconds: has to be more than 0";
+    let prices = money.price_input.zip(money.price_output);
+    if money.budget.is_some() && prices.is_none_or(|(input, output)| input + output <= 0.0) {
+        let reason = "--budget: needs --price-input and --price-output, one of them above 0";
         return Err(UsageError(reason.to_owned()));
     }
     Ok(Asking {
         expert: ExpertSettings {
             base_url: expert.base_url.clone(),
-            model: expert.model.clone().unwrap_or_default(), // clap asks for it where it is needed
-            key: key(&expert.key_env),
+            model: given("--model", expert.model.clone())?,
+            key: key(expert),
             temperature: expert.temperature,
             max_tokens: expert.max_tokens as u64,
             patience: Duration::from_secs_f64(pace.request_seconds),
@@ -126,9 +136,15 @@ fn asking(args: &AnnotateArgs) -> Result<Asking, UsageError> {
     })
 }
 
-/// The secret in an environment variable, if there is one.
-fn key(variable: &str) -> Option<Key> {
-    let key = std::env::var(variable).ok()?.trim().to_owned();
+/// The variable that holds the key, if one is to be sent: `OpenAI`'s goes to nobody else unless it is named.
+fn key_variable(expert: &ExpertArgs) -> Option<&str> {
+    let own = is_openai(&expert.base_url).then_some("OPENAI_API_KEY");
+    expert.key_env.as_deref().or(own)
+}
+
+/// The key, if there is one to send.
+fn key(expert: &ExpertArgs) -> Option<Key> {
+    let key = std::env::var(key_variable(expert)?).ok()?.trim().to_owned();
     (!key.is_empty()).then_some(Key(key))
 }
 

@@ -1,11 +1,13 @@
 //! `more-r1 eval`: how well a model does the task, or how the reports about several compare.
 
+use std::fs::File;
+
 use proto::Form;
 use train::eval::{EvalOptions, EvalReport, run as evaluate};
 
 use crate::args::{EvalArgs, RecordArgs};
-use crate::command::{Failure, compare, print, read_file, report};
-use crate::settings::{ModelSettings, UsageError};
+use crate::command::{Failure, compare, print, report};
+use crate::settings::{ModelSettings, given};
 
 pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
     if !args.reports.compare.is_empty() {
@@ -35,10 +37,11 @@ impl RecordArgs {
     /// # Errors
     /// When they or their images are not named, or not there.
     pub(super) fn options(&self) -> Result<EvalOptions, Failure> {
-        let missing = |flag: &str| UsageError(format!("{flag} is missing"));
-        let data = self.data.as_ref().ok_or_else(|| missing("--data"))?;
-        let images = self.images.as_ref().ok_or_else(|| missing("--images"))?;
-        read_file("--data", data)?;
+        let data = given("--data", self.data.as_ref())?;
+        let images = given("--images", self.images.as_ref())?;
+        // Whether it can be read is known before a model is opened; what it says is read once.
+        File::open(data)
+            .map_err(|error| Failure::Usage(format!("--data {}: {error}", data.display())))?;
         if !images.is_dir() {
             return Err(Failure::Usage(format!(
                 "--images {}: no such folder",

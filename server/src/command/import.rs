@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use train::import::{Error, ImportOptions, Manner, Report, SplitReport, run};
 
-use crate::args::{ImportCommand, JsonlArgs, MnreArgs, MoreArgs, ResultArgs};
+use crate::args::{ImportArgs, ImportCommand, MoreArgs};
 use crate::command::{Failure, print};
 
 pub fn import(command: ImportCommand, json: bool) -> Result<(), Failure> {
@@ -15,26 +15,16 @@ pub fn import(command: ImportCommand, json: bool) -> Result<(), Failure> {
 }
 
 fn options(command: ImportCommand) -> ImportOptions {
-    let (src, images, manner, result) = match command {
-        ImportCommand::More(MoreArgs {
-            src,
-            images,
-            ontology,
-            result,
-        }) => (src, images, Manner::More { ontology }, result),
-        ImportCommand::Jsonl(JsonlArgs {
-            src,
-            images,
-            ontology,
-            result,
-        }) => (src, Some(images), Manner::More { ontology }, result),
-        ImportCommand::Mnre(MnreArgs {
-            src,
-            images,
-            result,
-        }) => (src, images, Manner::Mnre, result),
+    let (manner, args) = match command {
+        ImportCommand::More(MoreArgs { import, ontology }) => (Manner::More { ontology }, import),
+        ImportCommand::Mnre(args) => (Manner::Mnre, args),
     };
-    let ResultArgs { out, max_rejected } = result;
+    let ImportArgs {
+        src,
+        images,
+        out,
+        max_rejected,
+    } = args;
     ImportOptions {
         src,
         manner,
@@ -47,12 +37,8 @@ fn options(command: ImportCommand) -> ImportOptions {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Source { .. } | Error::Out { .. } | Error::Ontology { .. } => {
-                Self::Usage(error.to_string())
-            }
-            Error::Rejected { .. } | Error::Nothing { .. } | Error::Io { .. } => {
-                Self::Failed(error.into())
-            }
+            Error::Files(error) => error.into(),
+            Error::Rejected { .. } | Error::Nothing { .. } => Self::Failed(error.into()),
         }
     }
 }

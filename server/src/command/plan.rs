@@ -8,7 +8,7 @@ use crate::args::PlanArgs;
 use crate::command::{Failure, print};
 
 pub fn run(config: &SftConfig, args: &PlanArgs, json: bool) -> Result<(), Failure> {
-    let sizes = network(config).map_err(|error| Failure::Usage(format!("model.from: {error}")))?;
+    let sizes = network(config).map_err(|error| Failure::Usage(format!("model: {error}")))?;
     let records = match args.records {
         Some(records) => records,
         None => records(config).map_err(|error| {

@@ -3,8 +3,8 @@
 
 use std::fmt::{Display, Formatter};
 
-use proto::{Ontology, ParseError, parse};
-use serde::Serialize;
+use proto::{Ontology, ParseError, lower_step_words, parse};
+use serde::{Deserialize, Serialize};
 
 use crate::data::Record;
 
@@ -54,7 +54,7 @@ pub struct Lengths {
 }
 
 /// Why a record is not learned from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The answer has not the form of six steps and a label.
@@ -93,21 +93,8 @@ impl Display for Reason {
     }
 }
 
-/// A reason, and what is behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rejection {
-    /// The kind.
-    pub reason: Reason,
-    /// What exactly, for people.
-    pub detail: String,
-}
-
-impl Rejection {
-    /// A rejection.
-    pub fn new(reason: Reason, detail: String) -> Self {
-        Self { reason, detail }
-    }
-}
+/// Why exactly.
+pub type Rejection = crate::rejection::Rejection<Reason>;
 
 /// The trace in the exact form to learn, from what an expert wrote about `record`. Titles and white space are forgiven, since they are
 /// written anew; the order of tags and steps, and the label, are not.
@@ -130,7 +117,7 @@ pub fn judge(
     let mut trace = parse(ontology, answer).map_err(malformed)?;
     for step in &mut trace.steps {
         let line = step.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        step.text = line.replace(" Step ", " step "); // a word of the form; a reference to a step does not need the capital
+        step.text = lower_step_words(&line); // a reference to a step does not need the capital
     }
     let written = trace.render().map_err(malformed)?;
     let gold = ontology.find(&record.relation);
@@ -139,7 +126,7 @@ pub fn judge(
         return Err(Rejection::new(Reason::Label, detail));
     }
     if let Some(leak) = leak(&written, record) {
-        return Err(Rejection::new(Reason::Leak, leak.to_owned()));
+        return Err(Rejection::new(Reason::Leak, leak));
     }
     let chars = written.chars().count();
     let reason = if chars < lengths.min {
@@ -175,7 +162,6 @@ mod tests {
     use proto::{check, render};
 
     use super::*;
-    use crate::data::{Head, Tail};
 
     const LENGTHS: Lengths = Lengths {
         min: 250, // the form alone has 226 characters with this label
@@ -183,21 +169,10 @@ mod tests {
     };
 
     fn record(text: &str) -> Record {
-        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
         Record {
-            img_id: "a.jpg".to_owned(),
             text: text.to_owned(),
-            token: words(text),
-            h: Head {
-                name: words("Heat"),
-                pos: [0, 1],
-            },
-            t: Tail {
-                name: "player".to_owned(),
-                pos: [0.5; 4],
-            },
             relation: "/per/org/opposed_to".to_owned(),
-            trace: None,
+            ..Record::example()
         }
     }
 
@@ -231,11 +206,12 @@ mod tests {
 
     #[test]
     fn lines_titles_and_a_missing_slash_are_put_right() {
-        let loose = "<think>\nStep 1: A player.\nHe runs.\nStep 2: It is, as in Step 1 above.\nStep 3: Celtics.\nStep 4: per and org.\n\
-                     Step 5: none.\nStep 6: They compete.\n</think>\n<answer> per/org/opposed_to </answer>\n";
+        let loose = "<think>\nStep 1: A player.\nHe runs.\nStep 2: Step 1 says so, as in Step 1, above (see Step 1). Stephen.\n\
+                     Step 3: Celtics.\nStep 4: per and org.\nStep 5: none.\nStep 6: They compete.\n</think>\n<answer> per/org/opposed_to </answer>\n";
         let trace = judged(loose).expect("the form");
         assert!(check(Ontology::more(), &trace).is_ok(), "{trace}");
-        assert!(trace.contains("It is, as in step 1 above."), "{trace}");
+        let said = " step 1 says so, as in step 1, above (see step 1). Stephen.";
+        assert!(trace.contains(said), "{trace}");
         assert!(trace.ends_with("<answer>/per/org/opposed_to</answer>"));
     }
 

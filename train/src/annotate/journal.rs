@@ -1,26 +1,56 @@
-//! The answers that were paid for, one a line, each on the disk before it counts. A line that a kill cut short is cut off; any other
-//! line that cannot be read stops the run, since it was paid for. One process writes at a time.
+//! What became of questions, one line each time: answers that were paid for, each on the disk before it counts, and why others have none.
+//! A line that a kill cut short is cut off; any other line that cannot be read stops the run, since it was paid for. One process writes at
+//! a time.
 
-use std::io::ErrorKind;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Usage;
+use super::{Rejection, Usage};
 use crate::Error;
 use crate::lines::Lines;
 
-/// One request that was paid for.
+/// A request that was paid for, or a question that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The question, [`super::Question::key`].
     pub key: String,
-    /// Who answered.
+    /// Who was asked.
     pub model: String,
-    /// What the expert wrote; absent where it was paid for and did not arrive.
+    /// What the expert wrote; absent where nothing arrived.
     pub answer: Option<String>,
     /// What it took; an estimate where the expert did not say.
     pub usage: Usage,
+    /// Why the question has no answer; only where it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<Rejection>,
+}
+
+/// What a journal comes to.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Everything that was paid for, what did not arrive included.
+    pub spent: Usage,
+    /// The answers that arrived, by question.
+    pub answers: HashMap<String, String>,
+    /// Why other questions have none, as far as they were given up.
+    pub failures: HashMap<String, Rejection>,
+}
+
+impl From<Vec<Entry>> for History {
+    fn from(entries: Vec<Entry>) -> Self {
+        let mut history = Self::default();
+        for entry in entries {
+            history.spent += entry.usage;
+            if let Some(answer) = entry.answer {
+                history.answers.insert(entry.key, answer);
+            } else if let Some(why) = entry.rejection {
+                history.failures.insert(entry.key, why);
+            }
+        }
+        history
+    }
 }
 
 /// The file, open for more.
@@ -60,9 +90,9 @@ fn entry(path: &Path) -> impl FnMut(&[u8]) -> Result<Option<Entry>, Error> {
     let mut number = 0;
     move |line| {
         number += 1;
-        let entry = serde_json::from_slice(line).map_err(|error| {
-            let reason = format!("line {number} is no answer of an expert: {error}");
-            Error::io(path)(std::io::Error::new(ErrorKind::InvalidData, reason))
+        let entry = serde_json::from_slice(line).map_err(|error| Error::Config {
+            path: path.to_owned(),
+            reason: format!("line {number} is no answer of an expert: {error}"),
         })?;
         Ok(Some(entry))
     }
@@ -73,6 +103,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::annotate::Reason;
 
     fn entry(key: &str) -> Entry {
         Entry {
@@ -83,7 +114,39 @@ mod tests {
                 prompt_tokens: 3,
                 completion_tokens: 4,
             },
+            rejection: None,
         }
+    }
+
+    #[test]
+    fn a_journal_comes_to_answers_and_reasons() {
+        let failed = |key: &str, detail: &str| Entry {
+            answer: None,
+            rejection: Some(Rejection::new(Reason::Refused, detail)),
+            ..entry(key)
+        };
+        let lost = Entry {
+            answer: None,
+            ..entry("c")
+        };
+        let entries = [entry("a"), failed("b", "no"), lost, failed("b", "still no")];
+        // What is written can be read, also by those who knew no reasons.
+        let lines = entries
+            .iter()
+            .map(|it| serde_json::to_string(it).expect("plain data"));
+        let lines: Vec<String> = lines.collect();
+        assert!(
+            !lines[0].contains("rejection") && lines[1].contains("\"refused\""),
+            "{lines:?}"
+        );
+        let read = lines
+            .iter()
+            .map(|it| serde_json::from_str(it).expect("an entry"));
+        let history = History::from(read.collect::<Vec<Entry>>());
+        assert_eq!(history.spent.prompt_tokens, 12);
+        assert_eq!(history.answers.len(), 1);
+        assert_eq!(history.failures.len(), 1);
+        assert_eq!(history.failures["b"].detail, "still no");
     }
 
     #[test]

@@ -38,9 +38,9 @@ impl Prices {
 }
 
 /// What is set aside for a request under way.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "what is set aside is given back by `Ledger::release`"]
-pub struct Reservation(f64);
+pub struct Reservation(Usage);
 
 /// Whether a request may be made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +91,8 @@ impl Ledger {
     /// Sets aside what a request may cost at most: `guess` has the tokens it is guessed to ask with, and the most it may be answered
     /// with. How far guesses fall short is learned from answers, so under a budget the first request goes alone.
     pub fn reserve(&mut self, guess: Usage) -> Verdict {
-        let most = self.prices.cost(self.assumed(guess));
+        let set_aside = self.assumed(guess);
+        let most = self.prices.cost(set_aside);
         if let Some(budget) = self.budget {
             if self.cost() + most > budget {
                 return Verdict::Over;
@@ -103,18 +104,19 @@ impl Ledger {
         }
         self.reserved += most;
         self.under_way += 1;
-        Verdict::Go(Reservation(most))
+        Verdict::Go(Reservation(set_aside))
     }
 
-    /// The request has ended.
-    pub fn release(&mut self, Reservation(most): Reservation) {
+    /// The request has ended. Returns what was set aside for it: what it counts as where nobody says what it took.
+    pub fn release(&mut self, Reservation(set_aside): Reservation) -> Usage {
         self.under_way -= 1;
         // Sums of floats leave dust; without requests nothing is set aside.
         self.reserved = if self.under_way == 0 {
             0.0
         } else {
-            self.reserved - most
+            self.reserved - self.prices.cost(set_aside)
         };
+        set_aside
     }
 
     /// Counts what a request has taken.
@@ -122,14 +124,14 @@ impl Ledger {
         self.spent += usage;
     }
 
-    /// Learns from what a question took that was guessed to take `guess`.
+    /// Learns from what an expert says that a question took which was guessed to take `guess`.
     pub fn learn(&mut self, guess: Usage, usage: Usage) {
         let factor = usage.prompt_tokens as f64 / guess.prompt_tokens.max(1) as f64;
         self.factor = Some(self.factor.map_or(factor, |known| known.max(factor)));
     }
 
-    /// What a request takes at most, by all that is known; counted in full where an expert does not say what it took.
-    pub fn assumed(&self, guess: Usage) -> Usage {
+    /// What a request takes at most, by all that is known.
+    fn assumed(&self, guess: Usage) -> Usage {
         let factor = self.factor.map_or(1.0, |known| known.max(1.0));
         Usage {
             prompt_tokens: (guess.prompt_tokens as f64 * factor).ceil() as u64,
@@ -177,6 +179,22 @@ mod tests {
         }
         assert_eq!(ledger.reserve(GUESS), Verdict::Over);
         assert!((ledger.cost() - 3.0).abs() < 1e-9, "{}", ledger.cost());
+    }
+
+    #[test]
+    fn what_was_set_aside_does_not_grow_while_a_request_is_under_way() {
+        let mut ledger = Ledger::new(PRICES, None, Usage::default());
+        let early = go(&mut ledger);
+        let twice = Usage {
+            prompt_tokens: 1_000_000,
+            ..GUESS
+        };
+        ledger.learn(GUESS, twice);
+        let late = go(&mut ledger);
+        assert_eq!(
+            (ledger.release(early), ledger.release(late)),
+            (GUESS, twice)
+        );
     }
 
     #[test]

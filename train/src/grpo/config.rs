@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::loss::{LossType, Terms};
 use super::mix::{Mixing, Strategy};
 use crate::Error;
-use crate::config::{Checks, read_ontology, read_toml};
+use crate::config::{Checks, ontology_or_more, read_toml};
 use crate::optim::AdamWConfig;
+use crate::pass::How;
 use crate::state::RunConfig;
+use crate::watch::{Evaluation, Metric, Watch};
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub struct GrpoConfig {
     pub grpo: Grpo,
     /// How the network is changed.
     pub training: Training,
+    /// How it is evaluated meanwhile; not at all without.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Where the questions are. Traces in them are not read.
@@ -39,6 +43,8 @@ pub struct Questions {
     pub hard: PathBuf,
     /// What it answers right; not needed for `hard-only`.
     pub easy: Option<PathBuf>,
+    /// Records that `[evaluation]` asks.
+    pub dev: Option<PathBuf>,
     /// The folder of their images.
     pub images: PathBuf,
     /// The relations; MORE's 21 without.
@@ -109,6 +115,12 @@ pub struct Training {
     /// Threads that share an update. Part of the recipe: it orders the sums.
     #[serde(default = "one")]
     pub workers: usize,
+    /// Whether passes compute in bf16, and answers are drawn in it. Weights, gradients and moments stay f32, and so do checkpoints.
+    #[serde(default)]
+    pub bf16: bool,
+    /// Whether passes keep only what enters a layer and compute the rest again on the way back: less memory, more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// The highest rate, after warm-up.
     pub learning_rate: f64,
     /// The share of updates in which the rate grows from 0.
@@ -231,6 +243,18 @@ impl GrpoConfig {
             .hold(
                 training.max_steps.is_none_or(whole),
                 "training.max_steps must be a multiple of grpo.num_iterations",
+            )?
+            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?
+            .hold(
+                config.evaluation.iter().all(|it| whole(it.eval_steps)),
+                "evaluation.eval_steps must be a multiple of grpo.num_iterations",
+            )?
+            .hold(
+                config
+                    .evaluation
+                    .iter()
+                    .all(|it| it.metric_for_best_model != Metric::Loss),
+                "evaluation.metric_for_best_model must be \"f1\" or \"accuracy\": there are no traces to have a loss",
             )?;
         Ok(config)
     }
@@ -240,7 +264,27 @@ impl GrpoConfig {
     /// # Errors
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
-        read_ontology(self.data.ontology.as_deref())
+        ontology_or_more(self.data.ontology.as_deref())
+    }
+
+    /// Who evaluates the run, if it is.
+    ///
+    /// # Errors
+    /// As [`Watch::open`].
+    pub(super) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
+        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
+            return Ok(None);
+        };
+        let template = self.training.template;
+        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
+    }
+
+    /// How a pass is computed.
+    pub(super) fn how(&self) -> How {
+        How {
+            bf16: self.training.bf16,
+            gradient_checkpointing: self.training.gradient_checkpointing,
+        }
     }
 
     /// The constants of the objective.
@@ -268,6 +312,7 @@ impl RunConfig for GrpoConfig {
     fn essence(&self) -> Self {
         let mut essence = self.clone();
         essence.training.max_steps = None;
+        essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence
     }
 }

@@ -132,23 +132,11 @@ impl Mixer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Head, Tail};
 
     fn record(relation: &str) -> Record {
         Record {
-            img_id: String::new(),
-            text: "a".to_owned(),
-            token: vec!["a".to_owned()],
-            h: Head {
-                name: vec!["a".to_owned()],
-                pos: [0, 1],
-            },
-            t: Tail {
-                name: "o".to_owned(),
-                pos: [0.5, 0.5, 1.0, 1.0],
-            },
             relation: relation.to_owned(),
-            trace: None,
+            ..Record::example()
         }
     }
 

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::guide::{Lexicon, Script};
-use model::{Checkpoint, Files};
+use model::{Checkpoint, Files, Qwen};
 use proto::{Form, Ontology};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,14 +31,17 @@ use self::advantage::mean_and_std;
 use self::config::GrpoConfig;
 use self::mix::Mixer;
 use self::reward::{Judged, Rewards};
-use self::rollout::{Rollout, roll_out};
+use self::rollout::{Drawing, Rollout};
 use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
-use crate::example::{Asked, Examples};
-use crate::optim::{AdamW, frozen, plain};
+use crate::example::{Asked, Examples, check_labels};
+use crate::log::{self, Completion, Log, Sampled, Sums};
+use crate::optim::{AdamW, frozen};
+use crate::state::Snapshot;
+use crate::watch::Standing;
 use crate::workers::Workers;
-use crate::{Error, log, progress, state};
+use crate::{Error, progress, state};
 
 /// Where the random streams of the answers begin: the mixture's lie below.
 const ANSWERS: u64 = 1 << 32;
@@ -50,6 +53,10 @@ pub struct Summary {
     pub steps: usize,
     /// The mean reward of the last batch.
     pub reward: f64,
+    /// How its evaluations went, if there were any.
+    pub standing: Standing,
+    /// Whether it ended since nothing better was to be expected.
+    pub stopped_early: bool,
     /// The trained checkpoint, in Hugging Face layout.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
@@ -104,43 +111,30 @@ pub struct Metrics {
     pub elapsed: f64,
 }
 
-/// One line of `completions.jsonl`: the first question of a batch and all answers to it.
-#[derive(Clone, Debug, Serialize)]
-struct Shown<'a> {
-    step: usize,
-    img_id: &'a str,
-    entity: String,
-    relation: &'a str,
-    completions: Vec<Judgement<'a>>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Judgement<'a> {
-    text: &'a str,
-    rewards: BTreeMap<&'a str, f64>,
-    advantage: f64,
-}
-
-/// Runs (or goes on with) the run that `config` describes, on `device`, judged by those of `rewards` that it names.
+/// Runs (or goes on with) the run that `config` describes, judged by those of `rewards` that it names. All `devices` share drawing
+/// and learning, the first keeps the optimizer.
 ///
 /// # Errors
 /// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
-pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Summary, Error> {
+pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
-    let mut run = Run::open(config, rewards, device)?;
+    let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
-    let (first, mut optimizer) = run.resume(device)?;
+    let (first, mut optimizer, mut standing) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
-    let mut metrics = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
-    let mut shown = log::open(&config.run_dir.join("completions.jsonl"), first)?;
+    let mut metrics = Log::after(&config.run_dir, first)?;
+    let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::bar(last, "updates").with_position(first as u64);
-    let mut reward = f64::NAN;
-    let todo = batches.iter().enumerate().take(last / updates);
-    for (index, (epoch, questions)) in todo.skip(first / updates) {
+    let evaluation = config.evaluation.as_ref();
+    let watch = config.watch()?;
+    let (mut reward, mut done) = (f64::NAN, first);
+    while done < last && !standing.exhausted(evaluation) {
+        let index = done / updates;
+        let (epoch, questions) = &batches[index];
         let start = Instant::now();
         let batch = run.batch(index, questions)?;
         let mut made = Updates::new(&batch.groups);
@@ -162,7 +156,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
             told.add(&update);
             bar.inc(1);
         }
-        let done = (index + 1) * updates;
+        done += updates;
         let made = Made {
             step: done,
             epoch: epoch + 1,
@@ -177,19 +171,33 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
         reward = line.reward;
         bar.set_message(format!("reward {reward:.3}"));
         tracing::info!(step = done, of = last, reward, "trained");
-        metrics.append(&[line])?;
-        shown.append(&[batch.shown(done, &run.rewards)])?;
-        if done.is_multiple_of(training.save_steps) || done == last {
-            let network = &run.checkpoint.network;
-            state::save(&config.model, config, done, network, &optimizer)?;
+        metrics.append(&line)?;
+        completions.append(&[batch.sampled(done, &run.rewards)])?;
+        let mut best = false;
+        if let Some(watch) = watch.as_ref().filter(|it| it.due(done)) {
+            let (line, found) = watch.evaluate(done, run.examples())?;
+            metrics.append(&line)?;
+            best = standing.note(found);
+        }
+        let ends = done == last || standing.exhausted(evaluation);
+        if done.is_multiple_of(training.save_steps) || best || ends {
+            let snapshot = Snapshot {
+                step: done,
+                network: &run.checkpoint.network,
+                optimizer: &optimizer,
+                since: Sums::default(), // every batch has its line
+                standing,
+            };
+            state::save(&config.model, config, &snapshot)?;
         }
     }
     bar.finish();
-    let steps = last.max(first);
     Ok(Summary {
-        steps,
+        steps: done,
         reward,
-        checkpoint: config.run_dir.join(format!("checkpoint-{steps}")),
+        standing,
+        stopped_early: done < last,
+        checkpoint: config.run_dir.join(format!("checkpoint-{done}")),
         seconds: begin.elapsed().as_secs_f64(),
     })
 }
@@ -202,18 +210,25 @@ struct Run<'a> {
     weights: Vec<f64>,
     records: Vec<Record>,
     mixer: Mixer,
+    devices: &'a [Device],
     workers: Workers,
     /// What is trained.
     checkpoint: Checkpoint,
-    /// The Stage-1 model, if the distance from it counts.
-    reference: Option<model::Qwen>,
+    /// The Stage-1 model on each device, if the distance from it counts.
+    references: Vec<Qwen>,
     /// Leads the answers, if they are led.
     script: Option<Arc<Script>>,
 }
 
 impl<'a> Run<'a> {
-    fn open(config: &'a GrpoConfig, rewards: Rewards, device: &Device) -> Result<Self, Error> {
+    fn open(
+        config: &'a GrpoConfig,
+        rewards: Rewards,
+        devices: &'a [Device],
+    ) -> Result<Self, Error> {
         let grpo = &config.grpo;
+        let workers = Workers::new(config.training.workers, devices);
+        let workers = workers.map_err(Error::config(&config.run_dir))?;
         let fault = |reason: String| Error::Config {
             path: config.run_dir.clone(),
             reason,
@@ -230,16 +245,10 @@ impl<'a> Run<'a> {
             return Err(fault("data.hard has no records".into()));
         }
         let ontology = config.ontology()?;
-        let known = |record: &&Record| ontology.find(&record.relation).is_none();
-        if let Some(record) = records.iter().find(known) {
-            return Err(Error::Record {
-                image: record.img_id.clone(),
-                reason: format!("the ontology has no relation {:?}", record.relation),
-            });
-        }
+        check_labels(&ontology, &records)?;
         let files = Files::Dir(config.model.clone());
-        let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
-        let mut checkpoint = open(&device.clone().autodiff())?;
+        let first = devices[0].clone().autodiff();
+        let mut checkpoint = Checkpoint::open(&files, DType::F32, &first)?;
         checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
@@ -248,7 +257,11 @@ impl<'a> Run<'a> {
             let ontology = Arc::new(ontology.clone());
             Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
-        let reference = (grpo.beta > 0.0).then(|| open(device)).transpose()?;
+        // As passes compute, or its distance from itself would not be 0.
+        let dtype = config.how().dtype();
+        let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
+        let references =
+            kept_near.map(|device| Ok(Checkpoint::open(&files, dtype, device)?.network));
         let weights = grpo.reward_weights.clone();
         Ok(Self {
             config,
@@ -256,23 +269,25 @@ impl<'a> Run<'a> {
             rewards,
             mixer: Mixer::new(&records, hard, config.mixing, config.training.seed),
             records,
-            workers: Workers::new(config.training.workers),
+            devices,
+            workers,
             checkpoint,
-            reference: reference.map(|it| it.network),
+            references: references.collect::<Result<_, model::Error>>()?,
             script,
             ontology,
         })
     }
 
-    /// Goes on from the newest checkpoint, if there is one: the updates done, and the optimizer.
-    fn resume(&mut self, device: &Device) -> Result<(usize, AdamW), Error> {
-        let device = device.clone().autodiff();
+    /// Goes on from the newest checkpoint, if there is one: the updates done, the optimizer, how evaluations went.
+    fn resume(&mut self) -> Result<(usize, AdamW, Standing), Error> {
+        let device = self.devices[0].clone().autodiff();
         let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
         let Some(resumed) = resumed else {
-            return Ok((0, AdamW::new(self.config.training.adamw)));
+            let optimizer = AdamW::new(self.config.training.adamw);
+            return Ok((0, optimizer, Standing::default()));
         };
         self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
-        Ok((resumed.step, resumed.optimizer))
+        Ok((resumed.step, resumed.optimizer, resumed.standing))
     }
 
     /// The batches of all epochs: the epoch (from 0) and the questions.
@@ -290,23 +305,28 @@ impl<'a> Run<'a> {
     fn policy(&self) -> update::Policy<'_> {
         update::Policy {
             checkpoint: &self.checkpoint,
-            reference: self.reference.as_ref(),
+            references: &self.references,
             workers: &self.workers,
             terms: self.config.terms(),
             temperature: self.config.grpo.temperature,
+            how: self.config.how(),
+        }
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        Examples {
+            checkpoint: &self.checkpoint,
+            ontology: &self.ontology,
+            images: &self.config.data.images,
+            emphasis: None,
+            target: Form::Trace,
         }
     }
 
     /// Asks `questions`, draws the answers of batch `index` and judges them.
     fn batch(&self, index: usize, questions: &[usize]) -> Result<Batch, Error> {
         let grpo = &self.config.grpo;
-        let examples = Examples {
-            checkpoint: &self.checkpoint,
-            ontology: &self.ontology,
-            images: &self.config.data.images,
-            emphasis: None,
-            target: Form::Trace,
-        };
+        let examples = self.examples();
         let records = questions.iter().map(|&it| self.records[it].clone());
         let records: Vec<Record> = records.collect();
         let asked = records
@@ -316,9 +336,14 @@ impl<'a> Run<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.training.seed);
         rng.set_stream(ANSWERS + index as u64);
         let seeds = std::iter::repeat_with(|| rng.random());
-        let mut drawn = self.checkpoint.clone();
-        drawn.network = plain(drawn.network);
-        let answers = roll_out(drawn, &asked, self.script.as_ref(), grpo, seeds)?;
+        let drawing = Drawing {
+            checkpoint: &self.checkpoint,
+            devices: self.devices,
+            script: self.script.as_ref(),
+            grpo,
+            how: self.config.how(),
+        };
+        let answers = drawing.roll_out(&asked, seeds)?;
         let judged = answers.iter().zip(&records);
         let rewards: Vec<Vec<Vec<f64>>> = judged
             .map(|(answers, record)| self.judge(answers, record))
@@ -443,23 +468,25 @@ impl Batch {
         }
     }
 
-    fn shown<'a>(&'a self, step: usize, rewards: &'a Rewards) -> Shown<'a> {
+    /// The first question and all answers to it.
+    fn sampled(&self, step: usize, rewards: &Rewards) -> Sampled {
         let record = &self.records[0];
-        let advantages = self.groups[0].advantages();
-        let completion = |(place, answer): (usize, &'a Rollout)| Judgement {
-            text: &answer.text,
-            rewards: rewards
-                .names()
-                .zip(self.rewards[0][place].iter().copied())
-                .collect(),
-            advantage: advantages[place],
+        let answers = self.answers[0].iter().zip(&self.rewards[0]);
+        let answers = answers.zip(self.groups[0].advantages());
+        let completion = |((answer, given), &advantage): ((&Rollout, &Vec<f64>), &f64)| {
+            let names = rewards.names().map(str::to_owned);
+            Completion {
+                text: answer.text.clone(),
+                rewards: names.zip(given.iter().copied()).collect(),
+                advantage,
+            }
         };
-        Shown {
+        Sampled {
             step,
-            img_id: &record.img_id,
+            img_id: record.img_id.clone(),
             entity: record.entity(),
-            relation: &record.relation,
-            completions: self.answers[0].iter().enumerate().map(completion).collect(),
+            relation: record.relation.clone(),
+            completions: answers.map(completion).collect(),
         }
     }
 }

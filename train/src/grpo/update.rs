@@ -8,6 +8,7 @@ use crate::Error;
 use crate::example::{Asked, Example};
 use crate::loss::{chosen, response_scores, weights};
 use crate::optim::Grads;
+use crate::pass::{How, Pass};
 use crate::workers::Workers;
 
 /// A question and the answers drawn to it.
@@ -60,14 +61,16 @@ impl Group {
 pub struct Policy<'a> {
     /// What is trained.
     pub checkpoint: &'a Checkpoint,
-    /// What it is kept near, if it is.
-    pub reference: Option<&'a Qwen>,
+    /// What it is kept near, on each device; none if it is not.
+    pub references: &'a [Qwen],
     /// Who computes.
     pub workers: &'a Workers,
     /// The constants of the objective.
     pub terms: Terms,
     /// At which the answers were drawn.
     pub temperature: f64,
+    /// How passes are computed.
+    pub how: How,
 }
 
 /// Sums over the updates of a batch.
@@ -120,12 +123,14 @@ impl<'a> Updates<'a> {
         let share = self.groups.len().div_ceil(policy.workers.count()).max(1);
         let (groups, fixed) = (self.groups, &self.fixed);
         let work = |network: &Qwen, worker: usize| {
+            let reference = policy.references.get(policy.workers.seat(worker));
+            let pair = Pair { network, reference };
             let (mut grads, mut sums, mut noted) = (Grads::default(), Update::default(), vec![]);
             let from = (worker * share).min(groups.len());
             let to = (from + share).min(groups.len());
             for place in from..to {
                 let known = (iteration > 0).then(|| fixed[place].clone());
-                let (part, update, fixed) = pass(network, policy, &groups[place], known);
+                let (part, update, fixed) = pass(pair, policy, &groups[place], known);
                 grads.add(part);
                 sums.add(&update);
                 noted.push(fixed);
@@ -143,31 +148,47 @@ impl<'a> Updates<'a> {
     }
 }
 
+/// What is trained and what it is kept near, on one device.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    network: &'a Qwen,
+    reference: Option<&'a Qwen>,
+}
+
 /// One pass over one group; what is not `known` yet is noted.
 fn pass(
-    network: &Qwen,
+    Pair { network, reference }: Pair<'_>,
     policy: &Policy<'_>,
     group: &Group,
     known: Option<Fixed>,
 ) -> (Grads, Update, Fixed) {
     let examples = &group.examples;
-    let scores = response_scores(network, examples, Some(policy.temperature));
-    let mut entropy = 0.0;
-    let fixed = known.unwrap_or_else(|| {
-        let plain = scores.clone().without_autodiff();
-        let nats = (plain.clone().exp() * plain.clone()).sum().neg();
-        entropy = f64::from(nats.into_scalar::<f32>());
-        let reference = policy.reference.map(|reference| {
-            let scores = response_scores(reference, examples, Some(policy.temperature));
-            numbers(chosen(scores, examples))
-        });
-        group.fixed(numbers(chosen(plain, examples)), reference)
-    });
-    let made = objective(chosen(scores, examples), &fixed, policy.terms);
-    let update = Update {
-        loss: f64::from(made.loss.clone().into_scalar::<f32>()),
-        entropy,
-        told: made.told,
+    let temperature = Some(policy.temperature);
+    let pass = Pass {
+        network,
+        examples,
+        temperature,
+        how: policy.how,
     };
-    (Grads::take(network, made.loss.backward()), update, fixed)
+    let (grads, (update, fixed)) = pass.gradient(|scores| {
+        let mut entropy = 0.0;
+        let fixed = known.unwrap_or_else(|| {
+            let plain = scores.clone().without_autodiff();
+            let nats = (plain.clone().exp() * plain.clone()).sum().neg();
+            entropy = f64::from(nats.into_scalar::<f32>());
+            let reference = reference.map(|reference| {
+                let scores = response_scores(reference, examples, temperature);
+                numbers(chosen(scores, examples))
+            });
+            group.fixed(numbers(chosen(plain, examples)), reference)
+        });
+        let made = objective(chosen(scores, examples), &fixed, policy.terms);
+        let update = Update {
+            loss: f64::from(made.loss.clone().into_scalar::<f32>()),
+            entropy,
+            told: made.told,
+        };
+        (made.loss, (update, fixed))
+    });
+    (grads, update, fixed)
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::corpus;
+use crate::Error;
 use crate::data::Split;
 
 /// Folders of images by the names that releases of MORE and MNRE, and our own corpora, give them.
@@ -43,16 +44,16 @@ pub(super) fn find(src: &Path, images: Option<&Path>) -> Result<Found, Error> {
     let folder = match src.parent() {
         Some(parent) if src.is_file() => parent,
         _ if src.is_dir() => src,
-        _ => return Err(Error::corpus(src, "is no file and no folder")),
+        _ => return Err(corpus(src, "is no file and no folder")),
     };
     let images = match images {
         Some(folder) if folder.is_dir() => folder.to_owned(),
-        Some(folder) => return Err(Error::corpus(folder, "is no folder of images")),
+        Some(folder) => return Err(corpus(folder, "is no folder of images")),
         None => image_folder(folder)?,
     };
     if src.is_file() {
-        // A file that names no split is there to learn from.
-        let is_named = |split: &Split| is_named(src, *split);
+        // A file that names no split is there to learn from. The only file is one of rows whatever its ending.
+        let is_named = |split: &Split| last_word_is(src, *split);
         let split = Split::ALL.into_iter().find(is_named);
         let split = files_of(split.unwrap_or(Split::Train), src.to_owned(), &images)?;
         return Ok(Found {
@@ -71,7 +72,7 @@ pub(super) fn find(src: &Path, images: Option<&Path>) -> Result<Found, Error> {
     if splits.is_empty() {
         let reason = "has no file of rows: train, dev (or val, valid) and test are looked for, ending in .txt or .jsonl, \
             in the folder itself and in txt or *_txt inside";
-        return Err(Error::corpus(src, reason));
+        return Err(corpus(src, reason));
     }
     let relations = |file: &&PathBuf| {
         let name = file.file_name().and_then(|it| it.to_str());
@@ -102,7 +103,7 @@ fn only<'a>(
         "{what} could be any of {}: leave one of them",
         names.join(", ")
     );
-    Err(Error::corpus(src, reason))
+    Err(corpus(src, reason))
 }
 
 /// The files of `src` and of its folders of texts, in the order of their names; hidden ones (macOS leaves some) are none.
@@ -128,13 +129,18 @@ fn files(src: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Whether a file of rows belongs to a split: its last word says so, as in `ours_val.txt`. One release of MNRE has a blank before the dot.
+/// Whether a file is one of the rows of a split, by its ending and its last word.
 fn is_named(file: &Path, split: Split) -> bool {
     let end = file.extension().and_then(|it| it.to_str());
+    matches!(end, Some("txt" | "jsonl")) && last_word_is(file, split)
+}
+
+/// Whether the last word of a file's name is a split, as in `ours_val.txt`. One release of MNRE has a blank before the dot.
+fn last_word_is(file: &Path, split: Split) -> bool {
     let stem = file.file_stem().and_then(|it| it.to_str());
     let stem = stem.unwrap_or_default().trim().to_lowercase();
     let last = stem.rsplit(['_', '-']).next().unwrap_or_default();
-    matches!(end, Some("txt" | "jsonl")) && names(split).contains(&last)
+    names(split).contains(&last)
 }
 
 /// The folder of images in the corpus.
@@ -146,7 +152,7 @@ fn image_folder(src: &Path) -> Result<PathBuf, Error> {
             "has none of the folders {}: name that of the images",
             IMAGE_FOLDERS.join(", ")
         );
-        Error::corpus(src, reason)
+        corpus(src, reason)
     };
     only(src, "the folder of images", folders)?
         .cloned()

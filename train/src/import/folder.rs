@@ -1,32 +1,35 @@
 //! What an import writes: a folder that is filled under another name and gets its own when it is whole. Decides nothing about rows.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use blake3::Hash;
 use proto::Ontology;
 use serde::Serialize;
 
-use super::Error;
-use super::rows::Reason;
+use super::rows::Rejection;
 use super::sort::Sorted;
 use crate::data::{Record, Split, write_lines};
-use crate::progress;
+use crate::part::Part;
+use crate::{Error, progress};
 
 /// A line of `rejected.jsonl`.
 #[derive(Serialize)]
 struct Rejected<'a> {
     file: &'a Path,
     line: usize,
-    reason: Reason,
-    detail: &'a str,
+    #[serde(flatten)]
+    why: &'a Rejection,
 }
 
 /// Refuses a folder that cannot be written because something is there.
 pub(super) fn check_free(out: &Path) -> Result<(), Error> {
-    let refuse = |reason| {
+    let refuse = |reason: &str| {
         let path = out.to_owned();
-        Err(Error::Out { path, reason })
+        let reason = reason.to_owned();
+        Err(Error::Config { path, reason })
     };
     if out.file_name().is_none() {
         return refuse("has no name to write under");
@@ -51,37 +54,17 @@ pub(super) fn write(
     ontology: &Ontology,
     sorted: &[Sorted],
 ) -> Result<(), Error> {
-    let part = Part::make(out)?;
-    write_facts(&part.0, sorted)?;
-    let path = part.0.join("rejected.jsonl");
-    write_lines(&path, rejected(src, sorted)).map_err(Error::io(&path))?;
-    let path = part.0.join("ontology.json");
+    let part = Part::folder(out)?;
+    let folder = part.path();
+    write_facts(folder, sorted)?;
+    write_lines(&folder.join("rejected.jsonl"), rejected(src, sorted))?;
+    let path = folder.join("ontology.json");
     let text = serde_json::to_string_pretty(ontology).expect("strings and lists serialise");
     fs::write(&path, text + "\n").map_err(Error::io(&path))?;
     if out.is_dir() {
         fs::remove_dir(out).map_err(Error::io(out))?; // It is empty.
     }
-    fs::rename(&part.0, out).map_err(Error::io(out))
-}
-
-/// A folder beside the one to write, which goes away unless it was renamed.
-struct Part(PathBuf);
-
-impl Part {
-    fn make(out: &Path) -> Result<Self, Error> {
-        // Two imports at once have two folders.
-        let part = out.with_added_extension(format!("part-{}", std::process::id()));
-        let parent = part.parent().unwrap_or(Path::new(""));
-        fs::create_dir_all(parent).map_err(Error::io(parent))?;
-        fs::create_dir(&part).map_err(Error::io(&part))?;
-        Ok(Self(part))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // Renamed, or nobody is left to tell.
-    }
+    part.finish()
 }
 
 /// Writes the good rows and their images.
@@ -93,16 +76,14 @@ fn write_facts(folder: &Path, sorted: &[Sorted]) -> Result<(), Error> {
     for split in sorted {
         let name = split.files.split;
         let mut records: Vec<Record> = Vec::with_capacity(split.kept.len());
-        for (record, image) in &split.kept {
-            let img_id = album.place(name, image)?;
+        for row in &split.kept {
             records.push(Record {
-                img_id,
-                ..record.clone()
+                img_id: album.place(name, &row.image, row.hash)?,
+                ..row.record.clone()
             });
             bar.inc(1);
         }
-        let path = folder.join(format!("{name}.jsonl"));
-        write_lines(&path, &records).map_err(Error::io(&path))?;
+        write_lines(&folder.join(format!("{name}.jsonl")), &records)?;
     }
     bar.finish();
     Ok(())
@@ -116,11 +97,10 @@ fn rejected<'a>(src: &'a Path, sorted: &'a [Sorted]) -> impl Iterator<Item = Rej
         let inside = inside.filter(|it| !it.as_os_str().is_empty()); // `src` may be the file itself.
         let file = inside.unwrap_or(rows);
         let rejected = split.rejected.iter();
-        rejected.map(move |(line, rejection)| Rejected {
+        rejected.map(move |(line, why)| Rejected {
             file,
             line: *line,
-            reason: rejection.reason,
-            detail: &rejection.detail,
+            why,
         })
     })
 }
@@ -130,8 +110,8 @@ struct Album {
     folder: PathBuf,
     /// The name of every image that was placed.
     names: HashMap<PathBuf, String>,
-    /// The image that has a name.
-    taken: HashMap<String, PathBuf>,
+    /// Which image has a name. Names are in small letters here, since some file systems do not tell `A.jpg` from `a.jpg`.
+    taken: HashMap<String, Hash>,
 }
 
 impl Album {
@@ -144,7 +124,7 @@ impl Album {
     }
 
     /// The name of `image` in the folder, where it is put at first. Another image of that name gets the split before it.
-    fn place(&mut self, split: Split, image: &Path) -> Result<String, Error> {
+    fn place(&mut self, split: Split, image: &Path, hash: Hash) -> Result<String, Error> {
         if let Some(name) = self.names.get(image) {
             return Ok(name.clone());
         }
@@ -153,35 +133,72 @@ impl Album {
         let others = (2..).map(|number| format!("{split}-{number}-{plain}"));
         let names = [plain.to_string(), format!("{split}-{plain}")];
         for name in names.into_iter().chain(others) {
-            if !self.taken.contains_key(&name) {
-                self.put(image, &name)?;
-            }
-            if same(&self.taken[&name], image)? {
+            let fits = match self.taken.get(&name.to_lowercase()) {
+                Some(taken) => *taken == hash,
+                None => put(image, &self.folder.join(&name))?,
+            };
+            if fits {
+                self.taken.insert(name.to_lowercase(), hash);
                 self.names.insert(image.to_owned(), name.clone());
                 return Ok(name);
             }
         }
         unreachable!("there are as many names as numbers")
     }
+}
 
-    /// A second name for the file where the file system has such, a copy where it has not.
-    fn put(&mut self, image: &Path, name: &str) -> Result<(), Error> {
-        let place = self.folder.join(name);
-        // A link to a relative link would lead nowhere.
-        let file = fs::canonicalize(image).map_err(Error::io(image))?;
-        if fs::hard_link(&file, &place).is_err() {
-            fs::copy(&file, &place).map_err(Error::io(&place))?;
-        }
-        self.taken.insert(name.to_owned(), image.to_owned());
-        Ok(())
+/// Makes `place` a second name of the file where the file system has such, a copy where it has not. Returns whether the place was free:
+/// what is there may be the only copy of another image, so it is never written over.
+fn put(image: &Path, place: &Path) -> Result<bool, Error> {
+    // A link to a relative link would lead nowhere.
+    let file = fs::canonicalize(image).map_err(Error::io(image))?;
+    let placed = fs::hard_link(&file, place).or_else(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Err(error),
+        _ => copy(&file, place),
+    });
+    match placed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::io(place)(error)),
     }
 }
 
-/// Whether two files are or hold the same.
-fn same(one: &Path, other: &Path) -> Result<bool, Error> {
-    if one == other {
-        return Ok(true);
+/// Copies a file to a place where none is.
+fn copy(file: &Path, place: &Path) -> io::Result<()> {
+    let mut from = File::open(file)?;
+    io::copy(&mut from, &mut File::create_new(place)?)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// What a file system that takes two names for one, by letters or by marks, shows in the place of a new name.
+    #[test]
+    fn an_image_in_the_way_stays_as_it_is() {
+        let folder = TempDir::new().expect("a folder for the test");
+        let at = |name: &str| folder.path().join(name);
+        for (name, bytes) in [("source.png", "theirs"), ("a.png", "ours")] {
+            fs::write(at(name), bytes).expect("a new file");
+        }
+        fs::create_dir(at("images")).expect("a new folder");
+        fs::hard_link(at("source.png"), at("images/a.png")).expect("a second name");
+        let mut album = Album::new(at("images"));
+        let hash = blake3::hash(b"ours");
+        let name = album.place(Split::Test, &at("a.png"), hash);
+        assert_eq!(name.expect("another name is free"), "test-a.png");
+        let read = |name: &str| fs::read_to_string(at(name)).expect("it is there");
+        assert_eq!(read("source.png"), "theirs");
+        assert_eq!(read("images/test-a.png"), "ours");
+
+        assert!(copy(&at("a.png"), &at("source.png")).is_err());
+        copy(&at("a.png"), &at("copy.png")).expect("a free place");
+        assert_eq!(
+            (read("source.png"), read("copy.png")),
+            ("theirs".into(), "ours".into())
+        );
     }
-    let read = |path: &Path| fs::read(path).map_err(Error::io(path));
-    Ok(read(one)? == read(other)?)
 }

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use super::find::SplitFiles;
 use super::rows::{Reason, Rejection, Row};
-use super::{Error, Manner, mnre};
+use super::{Manner, corpus, mnre};
+use crate::Error;
+use crate::config::ontology_or_more;
 
 /// The labels that are known.
 pub(super) struct Labels {
@@ -28,21 +30,18 @@ impl Labels {
         splits: &[(&SplitFiles, Vec<Row>)],
     ) -> Result<Self, Error> {
         let listed = relations
-            .map(|path| Ok((path.to_owned(), read_list(path)?)))
+            .map(|path| Ok::<_, Error>((path.to_owned(), read_list(path)?)))
             .transpose()?;
         let ontology = match manner {
-            Manner::More { ontology: None } => Ontology::more().clone(),
-            Manner::More {
-                ontology: Some(path),
-            } => read_ontology(path)?,
+            Manner::More { ontology } => ontology_or_more(ontology.as_deref())?,
             Manner::Mnre => {
                 let (path, labels) = listed.clone().unwrap_or_else(|| {
                     let (files, rows) = splits.first().expect("a corpus without any is refused");
                     (files.rows.clone(), labels_of(rows))
                 });
                 let ontology = mnre::ontology(&labels);
-                let wrong = |source| Error::Ontology { path, source };
-                ontology.validate().map_err(wrong)?;
+                let valid = ontology.validate();
+                valid.map_err(|error| corpus(&path, error.to_string()))?;
                 ontology
             }
         };
@@ -87,23 +86,13 @@ fn spelled(label: &str) -> String {
 fn read_list(path: &Path) -> Result<Vec<String>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let labels: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
-        Error::corpus(
-            path,
-            format!("is no JSON object from labels to numbers: {error}"),
-        )
+        let reason = format!("is no JSON object from labels to numbers: {error}");
+        corpus(path, reason)
     })?;
     if labels.is_empty() {
-        return Err(Error::corpus(path, "lists no label"));
+        return Err(corpus(path, "lists no label"));
     }
     Ok(labels.keys().map(|label| spelled(label)).collect())
-}
-
-fn read_ontology(path: &Path) -> Result<Ontology, Error> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    Ontology::from_json(&text).map_err(|source| Error::Ontology {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// The labels of these rows, in the order of their names.

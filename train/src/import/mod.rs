@@ -19,8 +19,6 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use proto::OntologyError;
-
 pub use report::{Report, SplitReport};
 pub use rows::Reason;
 
@@ -58,30 +56,6 @@ pub struct ImportOptions {
 /// Everything that can stop an import. Nothing is left behind then.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file or folder of the corpus that is absent, ambiguous, or not what its name says.
-    #[error("{path}: {reason}")]
-    Source {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The folder to write cannot be had.
-    #[error("{path}: {reason}")]
-    Out {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// An ontology that is none.
-    #[error("{path}: {source}")]
-    Ontology {
-        /// The file it is from.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: OntologyError,
-    },
     /// More rows are bad than were allowed.
     #[error(
         "{rejected} of {rows} rows are rejected, more than a share of {limit}: {examples}; nothing was written"
@@ -106,27 +80,16 @@ pub enum Error {
         /// How many for which reason, and the first of each.
         examples: String,
     },
-    /// A file could not be read or written.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// A corpus that is not found or not clear, an output that is taken, files that cannot be read or written.
+    #[error(transparent)]
+    Files(#[from] crate::Error),
 }
 
-impl Error {
-    fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { path, source }
-    }
-
-    fn corpus(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Source {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
+/// A file or folder that is absent, ambiguous, or not what its name says.
+fn corpus(path: &Path, reason: impl Into<String>) -> crate::Error {
+    crate::Error::Config {
+        path: path.to_owned(),
+        reason: reason.into(),
     }
 }
 

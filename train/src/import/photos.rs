@@ -1,9 +1,10 @@
-//! Every image that rows name, decoded once, as training will decode it. Keeps the sizes and lets the pixels go.
+//! Every image that rows name, decoded once, as training will decode it. Keeps sizes and hashes and lets the pixels go.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use blake3::Hash;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use vision::Limits;
 
@@ -12,8 +13,17 @@ use super::find::SplitFiles;
 use super::rows::{Reason, Rejection, Row};
 use crate::progress;
 
+/// What is kept of an image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Photo {
+    /// Upright.
+    pub size: Size,
+    /// Of the file: two with the same one are the same image, whatever they are called.
+    pub hash: Hash,
+}
+
 /// What became of each image.
-pub(super) struct Photos(HashMap<PathBuf, Result<Size, Rejection>>);
+pub(super) struct Photos(HashMap<PathBuf, Result<Photo, Rejection>>);
 
 impl Photos {
     /// Decodes the images of all rows, on every core.
@@ -28,22 +38,22 @@ impl Photos {
         let bar = progress::bar(paths.len(), "images");
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let look = |path: PathBuf| {
-            let size = size(&path);
+            let photo = read(&path);
             bar.inc(1);
-            (path, size)
+            (path, photo)
         };
         let photos = paths.into_par_iter().map(look).collect();
         bar.finish();
         Self(photos)
     }
 
-    /// The size of an image that some row names.
-    pub fn size(&self, path: &Path) -> Result<Size, Rejection> {
+    /// An image that some row names.
+    pub fn get(&self, path: &Path) -> Result<Photo, Rejection> {
         self.0[path].clone()
     }
 }
 
-fn size(path: &Path) -> Result<Size, Rejection> {
+fn read(path: &Path) -> Result<Photo, Rejection> {
     let bytes = std::fs::read(path).map_err(|error| {
         let reason = match error.kind() {
             ErrorKind::NotFound => Reason::ImageMissing,
@@ -53,5 +63,8 @@ fn size(path: &Path) -> Result<Size, Rejection> {
     })?;
     let photo = vision::decode(&bytes, &Limits::default())
         .map_err(|error| Reason::ImageUnreadable.because(format!("{}: {error}", path.display())))?;
-    Ok(photo.pixels.dimensions())
+    Ok(Photo {
+        size: photo.pixels.dimensions(),
+        hash: blake3::hash(&bytes),
+    })
 }

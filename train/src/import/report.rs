@@ -104,14 +104,14 @@ impl SplitReport {
     fn new(sorted: &Sorted) -> Self {
         let kept = sorted.kept.len();
         let mut relations = BTreeMap::new();
-        for (record, _) in &sorted.kept {
-            *relations.entry(record.relation.clone()).or_default() += 1;
+        for row in &sorted.kept {
+            *relations.entry(row.record.relation.clone()).or_default() += 1;
         }
         let mut rejected = BTreeMap::new();
         for (_, rejection) in &sorted.rejected {
             *rejected.entry(rejection.reason).or_default() += 1;
         }
-        let images: HashSet<_> = sorted.kept.iter().map(|(_, image)| image).collect();
+        let images: HashSet<_> = sorted.kept.iter().map(|row| &row.image).collect();
         let none: usize = relations.get(NONE).copied().unwrap_or_default();
         Self {
             file: sorted.files.rows.clone(),

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-use super::{Error, Manner, mnre};
+use super::{Manner, mnre};
+use crate::Error;
 use crate::data::{self, LineError, Record};
 
 /// Why a row is left out.
@@ -62,10 +63,7 @@ impl Reason {
 
     /// A row left out for this reason.
     pub(super) fn because(self, detail: impl Into<String>) -> Rejection {
-        Rejection {
-            reason: self,
-            detail: detail.into(),
-        }
+        Rejection::new(self, detail)
     }
 }
 
@@ -82,13 +80,7 @@ impl Serialize for Reason {
 }
 
 /// Why one row is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rejection {
-    /// In one word.
-    pub reason: Reason,
-    /// With the values that disagreed.
-    pub detail: String,
-}
+pub(super) type Rejection = crate::rejection::Rejection<Reason>;
 
 /// A line that holds something.
 #[derive(Debug)]

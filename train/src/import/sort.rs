@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
+use blake3::Hash;
+
 use super::check;
 use super::find::SplitFiles;
 use super::labels::Labels;
-use super::photos::Photos;
+use super::photos::{Photo, Photos};
 use super::rows::{Reason, Rejection, Row};
 use crate::data::Record;
 
@@ -14,8 +16,8 @@ use crate::data::Record;
 pub(super) struct Sorted {
     /// Where it comes from.
     pub files: SplitFiles,
-    /// Good rows with the paths of their images.
-    pub kept: Vec<(Record, PathBuf)>,
+    /// Good rows.
+    pub kept: Vec<Kept>,
     /// Bad rows by line.
     pub rejected: Vec<(usize, Rejection)>,
     /// Good rows whose box was cut to the image.
@@ -26,8 +28,18 @@ pub(super) struct Sorted {
     pub ambiguous: usize,
 }
 
+/// A good row.
+pub(super) struct Kept {
+    /// What it says.
+    pub record: Record,
+    /// Where its image is.
+    pub image: PathBuf,
+    /// Which image that is.
+    pub hash: Hash,
+}
+
 /// What a model is asked: image, box (by its bits, so that it can be compared), text and span.
-type Question = (String, [u64; 4], String, [usize; 2]);
+type Question = (Hash, [u64; 4], String, [usize; 2]);
 /// A question, and what its object is called.
 type Fact = (Question, String);
 
@@ -60,18 +72,23 @@ impl<'a> Sorter<'a> {
         let mut first: HashMap<Fact, (usize, String)> = HashMap::new();
         for Row { line, record } in rows {
             let checked = record.and_then(|mut record| {
-                let (image, clipped) = self.check(files, &mut record)?;
-                let fact = fact(&record);
+                let (image, hash, clipped) = self.check(files, &mut record)?;
+                let kept = Kept {
+                    record,
+                    image,
+                    hash,
+                };
+                let fact = fact(&kept);
                 if let Some((line, relation)) = first.get(&fact) {
-                    return Err(again(&record, *line, relation));
+                    return Err(again(&kept.record, *line, relation));
                 }
-                first.insert(fact, (line, record.relation.clone()));
-                Ok((record, image, clipped))
+                first.insert(fact, (line, kept.record.relation.clone()));
+                Ok((kept, clipped))
             });
             match checked {
-                Ok((record, image, clipped)) => {
+                Ok((kept, clipped)) => {
                     sorted.clipped += usize::from(clipped);
-                    sorted.kept.push((record, image));
+                    sorted.kept.push(kept);
                 }
                 Err(rejection) => sorted.rejected.push((line, rejection)),
             }
@@ -84,30 +101,30 @@ impl<'a> Sorter<'a> {
     }
 
     /// The image of a good record and whether its box was cut; the record has its label in our spelling then.
-    fn check(&self, files: &SplitFiles, record: &mut Record) -> Result<(PathBuf, bool), Rejection> {
+    fn check(
+        &self,
+        files: &SplitFiles,
+        record: &mut Record,
+    ) -> Result<(PathBuf, Hash, bool), Rejection> {
         check::image_name(&record.img_id)?;
         let image = files.images.join(&record.img_id);
-        let size = self.photos.size(&image)?;
+        let Photo { size, hash } = self.photos.get(&image)?;
         let cut = check::cut(record.t.pos)?;
         record.t.pos = cut.unwrap_or(record.t.pos);
         check::wide_enough(record.t.pos, size)?;
         check::span(record)?;
         record.relation = self.labels.resolve(&record.relation)?;
-        Ok((image, cut.is_some()))
+        Ok((image, hash, cut.is_some()))
     }
 }
 
-fn question(record: &Record) -> Question {
-    (
-        record.img_id.clone(),
-        record.t.pos.map(f64::to_bits),
-        record.text.clone(),
-        record.h.pos,
-    )
+fn question(Kept { record, hash, .. }: &Kept) -> Question {
+    let bbox = record.t.pos.map(f64::to_bits);
+    (*hash, bbox, record.text.clone(), record.h.pos)
 }
 
-fn fact(record: &Record) -> Fact {
-    (question(record), record.t.name.clone())
+fn fact(kept: &Kept) -> Fact {
+    (question(kept), kept.record.t.name.clone())
 }
 
 /// Why a row that stands here already is left out.
@@ -121,12 +138,12 @@ fn again(record: &Record, line: usize, relation: &str) -> Rejection {
 }
 
 /// How many of these ask the same as another one that has another label.
-fn ambiguous(kept: &[(Record, PathBuf)]) -> usize {
+fn ambiguous(kept: &[Kept]) -> usize {
     let mut answers: HashMap<Question, (usize, BTreeSet<&str>)> = HashMap::new();
-    for (record, _) in kept {
-        let (count, labels) = answers.entry(question(record)).or_default();
+    for row in kept {
+        let (count, labels) = answers.entry(question(row)).or_default();
         *count += 1;
-        labels.insert(&record.relation);
+        labels.insert(&row.record.relation);
     }
     let several = answers.values().filter(|(_, labels)| labels.len() > 1);
     several.map(|(count, _)| count).sum()

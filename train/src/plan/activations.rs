@@ -10,18 +10,47 @@ use super::{Census, Room, Shape};
 const PASSING: u64 = 3;
 
 /// Numbers that a pass over `records` records holds at its peak. What records of a pass share is counted for each of them, so this is
-/// too much rather than too little.
-pub(super) fn of_pass(network: &Config, census: &Census, shape: Shape, records: u64) -> u64 {
-    let mut kept = head(network, shape);
-    if census.reached(Room::Vision) {
-        kept += vision(network, shape);
-    }
-    if census.reached(Room::Merger) {
-        kept += merger(network, shape);
-    }
-    if census.reached(Room::Decoder) {
-        kept += decoder(network, shape);
-    }
+/// too much rather than too little. Computed `again`, it holds what enters every block, and the whole of one block or of the head.
+pub(super) fn of_pass(
+    network: &Config,
+    census: &Census,
+    shape: Shape,
+    records: u64,
+    again: bool,
+) -> u64 {
+    // What is kept of all blocks, and of the one that is computed again.
+    let blocks = |room: Room, count: usize, all: u64, entering: u64| {
+        if !census.reached(room) {
+            (0, 0)
+        } else if again {
+            (count as u64 * entering, all / count.max(1) as u64)
+        } else {
+            (all, 0)
+        }
+    };
+    let rows = shape.rows() as u64 * network.text.hidden_size as u64;
+    let patches: u64 = patches(network, shape).iter().sum();
+    let (tower, text) = (&network.vision, &network.text);
+    let (seen, block) = blocks(
+        Room::Vision,
+        tower.depth,
+        vision(network, shape),
+        patches * tower.hidden_size as u64,
+    );
+    let (read, layer) = blocks(
+        Room::Decoder,
+        text.num_hidden_layers,
+        decoder(network, shape),
+        rows,
+    );
+    let merger = u64::from(census.reached(Room::Merger)) * merger(network, shape);
+    let norm = u64::from(census.reached(Room::Decoder)) * 3 * rows;
+    let head = head(network, shape) + norm;
+    let kept = if again {
+        seen + read + head.max(layer).max(block).max(merger)
+    } else {
+        seen + read + head + merger
+    };
     records * kept + PASSING * largest(network, census, shape, records)
 }
 
@@ -77,7 +106,7 @@ fn decoder(network: &Config, shape: Shape) -> u64 {
     let keys = (config.num_key_value_heads * config.head_dim()) as u64;
     let n = shape.rows() as u64;
     let layer = n * (8 * d + 2 * keys + 5 * f) + 3 * heads * n * n;
-    layers * layer + 3 * n * d // the final norm
+    layers * layer
 }
 
 /// Patches of the photo and of the crop.

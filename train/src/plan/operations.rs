@@ -23,7 +23,8 @@ pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 
     let (vision, text) = (&network.vision, &network.text);
     // A tied head multiplies by the embedding, which costs nothing where rows are looked up.
     let head = if network.tie_word_embeddings {
-        let passes = 1 + 2 * u64::from(census.reached(Room::Head));
+        let reached = u64::from(census.reached(Room::Head));
+        let passes = 1 + reached + u64::from(census.trains(Room::Embedding));
         (2 * passes * census.parameters(Room::Embedding)) as f64 * response as f64
     } else {
         linear(Room::Head, response)

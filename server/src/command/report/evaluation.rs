@@ -44,7 +44,7 @@ fn article(images: &Path, answer: &Answered) -> String {
          <small>said</small> <b>{said}</b><p>{raw}</div></article>",
         picture = picture(images, answer).unwrap_or_default(),
         text = escape(&record.text),
-        entity = escape(&record.h.name.join(" ")),
+        entity = escape(&record.entity()),
         gold = escape(&record.relation),
         said = escape(answer.said.as_deref().unwrap_or("(invalid)")),
         raw = escape(&answer.raw),

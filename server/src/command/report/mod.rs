@@ -14,7 +14,7 @@ use train::eval::EvalReport;
 use train::run_dir::RunDir;
 
 use crate::args::ReportArgs;
-use crate::command::{Failure, print, read_file};
+use crate::command::{Failure, print};
 
 /// What is printed.
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ pub fn run(args: &ReportArgs, json: bool) -> Result<(), Failure> {
         file: args.out.clone(),
         steps: run.steps(),
         metrics: training::drawn(&run).count(),
-        samples: training::shown(&run).len(),
+        samples: run.samples.len(),
     };
     print(json, &shown, |it| {
         format!(
@@ -56,9 +56,7 @@ pub fn run(args: &ReportArgs, json: bool) -> Result<(), Failure> {
 }
 
 fn scores(path: &Path) -> Result<EvalReport, Failure> {
-    let text = read_file("--eval", path)?;
-    let wrong = |error| Failure::Usage(format!("--eval {}: {error}", path.display()));
-    serde_json::from_slice(&text).map_err(wrong)
+    EvalReport::read(path).map_err(|error| Failure::Usage(format!("--eval {error}")))
 }
 
 /// Writes a page to the file that a flag names.

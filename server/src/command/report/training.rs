@@ -3,14 +3,12 @@
 
 use serde_json::{Map, Value};
 use train::eval::EvalReport;
-use train::run_dir::{Completion, RunDir, Sampled};
+use train::log::{Completion, Sampled};
+use train::run_dir::RunDir;
 
 use super::chart::{Curve, figure};
 use super::page::{escape, number, page as whole, table};
 use super::scores;
-
-/// Questions whose completions are shown.
-const SHOWN: usize = 8;
 
 /// Charts in the order of the page, each with the metrics that share its axes; `*` stands for anything. A metric that fits nowhere gets a
 /// chart of its own behind these.
@@ -41,7 +39,7 @@ pub fn page(name: &str, run: &RunDir, evaluation: Option<&EvalReport>) -> String
     let charts = charts(run).into_iter().enumerate();
     let figures = charts.map(|(id, (title, curves))| figure(id, title, &curves));
     let tables = evaluation.map(scores::tables).unwrap_or_default();
-    let samples = shown(run).iter().map(sample);
+    let samples = run.samples.iter().map(sample);
     let body = [
         format!("<h1>{}</h1><p><small>{}</small>", escape(name), facts(run)),
         section("Curves", "charts", &figures.collect::<String>()),
@@ -78,11 +76,6 @@ pub fn drawn(run: &RunDir) -> impl Iterator<Item = Curve<'_>> {
     let drawn = run.metrics.iter();
     let drawn = drawn.filter(|(name, _)| !CLOCKS.contains(&name.as_str()));
     drawn.map(|(name, points)| Curve { name, points })
-}
-
-/// The questions whose completions are shown.
-pub fn shown(run: &RunDir) -> &[Sampled] {
-    &run.samples[..run.samples.len().min(SHOWN)]
 }
 
 /// How far the run is.
@@ -140,35 +133,13 @@ fn sample(sampled: &Sampled) -> String {
 }
 
 fn completion(completion: &Completion) -> String {
-    let mut head = rewards(&completion.rewards);
-    if let Some(advantage) = completion.advantage {
-        head.push(format!("advantage {}", number(advantage)));
-    }
+    let rewards = completion.rewards.iter();
+    let rewards = rewards.map(|(name, value)| format!("{name} {}", number(*value)));
+    let mut head: Vec<String> = rewards.collect();
+    head.push(format!("advantage {}", number(completion.advantage)));
     let head = escape(&head.join(" · "));
     let text = escape(&completion.text);
     format!("<details><summary>{head}</summary><pre>{text}</pre></details>")
-}
-
-/// Rewards with their names, if they have any.
-fn rewards(rewards: &Value) -> Vec<String> {
-    match rewards {
-        Value::Object(named) => named
-            .iter()
-            .map(|(name, value)| format!("{name} {}", value_text(value)))
-            .collect(),
-        Value::Array(values) => values.iter().map(value_text).collect(),
-        Value::Null => vec![],
-        one => vec![value_text(one)],
-    }
-}
-
-/// A value as a person writes it.
-fn value_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(it) => it.as_f64().map_or_else(|| it.to_string(), number),
-        other => other.to_string(),
-    }
 }
 
 /// The leaves of a configuration under their paths, such as `training.seed`; what is not set is left out.
@@ -239,22 +210,6 @@ mod tests {
             ("surprise", vec!["surprise"]),
         ];
         assert_eq!(charts.collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn eight_questions_are_shown() {
-        let sampled = |count: usize| Sampled {
-            step: 1,
-            img_id: "a.png".to_owned(),
-            entity: count.to_string(),
-            relation: "none".to_owned(),
-            completions: vec![],
-        };
-        let mut run = run(&["loss"]);
-        for (count, expected) in [(0, 0), (3, 3), (20, 8)] {
-            run.samples = (0..count).map(sampled).collect();
-            assert_eq!(shown(&run).len(), expected);
-        }
     }
 
     #[test]

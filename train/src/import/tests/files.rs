@@ -7,7 +7,7 @@ use proto::Ontology;
 use super::{Corpus, RELATIONS, ROW, but};
 use crate::data::{self, Split};
 use crate::import::find::SplitFiles;
-use crate::import::sort::Sorted;
+use crate::import::sort::{Kept, Sorted};
 use crate::import::{Error, folder};
 
 #[test]
@@ -43,7 +43,10 @@ fn a_taken_folder_is_left_alone() {
     corpus.import(0.0).expect("an empty folder is free");
     let before = fs::read(corpus.out("train.jsonl")).expect("it was written");
     let error = corpus.import(0.0).expect_err("it is not empty any more");
-    assert!(matches!(error, Error::Out { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Files(crate::Error::Config { .. })),
+        "{error}"
+    );
     assert_eq!(
         fs::read(corpus.out("train.jsonl")).expect("it is there"),
         before
@@ -63,10 +66,13 @@ fn a_write_that_fails_leaves_nothing_behind() {
             rows: corpus.at("txt/train.txt"),
             images: corpus.at("img_org/train"),
         },
-        kept: vec![
-            (record.clone(), image.clone()),
-            (record, image.with_file_name("b.png")),
-        ],
+        kept: [image.clone(), image.with_file_name("b.png")]
+            .map(|image| Kept {
+                record: record.clone(),
+                hash: blake3::hash(image.as_os_str().as_encoded_bytes()),
+                image,
+            })
+            .into(),
         rejected: vec![],
         clipped: 0,
         repeated: 0,
@@ -96,7 +102,7 @@ fn two_candidates_are_refused() {
             Ok(_) => assert!(parts.is_empty(), "{path} was overlooked"),
             Err(error) => {
                 let text = error.to_string();
-                assert!(matches!(error, Error::Source { .. }), "{text}");
+                assert!(matches!(error, Error::Files(_)), "{text}");
                 assert!(!parts.is_empty(), "{path}: {text}");
                 assert!(parts.iter().all(|part| text.contains(part)), "{text}");
             }
@@ -139,4 +145,31 @@ fn linked_images_arrive_whole() {
     corpus.import(0.0).expect("the link leads to an image");
     let placed = fs::symlink_metadata(corpus.out("images/link.png")).expect("it was placed");
     assert!(placed.is_file());
+}
+
+/// Names that differ in nothing but their letters are one on some file systems: there the second image would be written over the first.
+#[test]
+fn names_that_differ_in_capitals_are_two_names() {
+    let rows = [ROW.to_owned(), but(ROW, "a.png", "A.png")];
+    let corpus = Corpus::more(&rows);
+    corpus.image("img_org/train/A.png", 64, 48, 2);
+    corpus.import(0.0).expect("both rows are good");
+    let records = corpus.records("train");
+    let names: Vec<_> = records.iter().map(|it| it.img_id.as_str()).collect();
+    assert_eq!(names, ["a.png", "train-A.png"]);
+}
+
+/// A copy would be a second file: writing to it would leave the first as it was.
+#[cfg(unix)]
+#[test]
+fn images_are_second_names_of_the_same_files() {
+    use std::os::unix::fs::MetadataExt;
+
+    let corpus = Corpus::more(&[ROW.to_owned()]);
+    corpus.import(0.0).expect("the row is good");
+    let number = |path| fs::metadata(path).expect("it is there").ino();
+    assert_eq!(
+        number(corpus.out("images/a.png")),
+        number(corpus.at("img_org/train/a.png"))
+    );
 }

@@ -116,7 +116,10 @@ fn labels_that_fit_no_ontology_are_refused() {
     let corpus = mnre(&[MNRE_ROW.to_owned()], Some(relations));
     let error = run(&corpus.options(Manner::Mnre, 0.0)).expect_err("a type with a hyphen");
     let text = error.to_string();
-    assert!(matches!(error, Error::Ontology { .. }), "{text}");
+    assert!(
+        matches!(error, Error::Files(crate::Error::Config { .. })),
+        "{text}"
+    );
     assert!(
         text.contains("ours_rel2id.json") && text.contains("o-rg"),
         "{text}"

@@ -67,6 +67,23 @@ fn a_release_becomes_our_shape() {
     assert_eq!((train.images, train.facts_per_image), (1, 4.0));
     assert!((train.none_share - 0.25).abs() < 1e-12);
     assert_eq!(train.ambiguous, 3, "the box of three, with two labels");
+    let repeated = |split| report.splits[&split].repeated;
+    assert_eq!(repeated(Split::Dev), 1, "an image of train");
+    assert_eq!(repeated(Split::Test), 0, "another image of the same name");
+}
+
+/// The same file under two names is one image: rows about it that are the same are counted, whatever it is called.
+#[test]
+fn an_image_is_known_by_what_it_shows() {
+    let corpus = Corpus::more(&[
+        ROW.to_owned(),
+        but(&but(ROW, "a.png", "b.png"), "/per/misc/awarded", "none").replace("ann lee", "lee"),
+    ]);
+    corpus.image("img_org/train/b.png", 64, 48, 1);
+    corpus.write("txt/test.txt", but(ROW, "a.png", "c.png").as_bytes());
+    corpus.image("img_org/test/c.png", 64, 48, 1);
+    let report = corpus.import(0.0).expect("all rows are good");
+    assert_eq!(report.splits[&Split::Train].ambiguous, 2);
     assert_eq!(report.splits[&Split::Test].repeated, 1);
 }
 
@@ -210,6 +227,13 @@ fn json_lines_are_read_with_their_own_ontology() {
     assert_eq!(records[0].trace.as_deref(), Some("as it is"));
     let names: Vec<_> = records.iter().map(|it| it.img_id.as_str()).collect();
     assert_eq!(names, ["a.png", "train-a.png"]);
+
+    // The only file is told by its name too, whatever its ending.
+    fs::rename(corpus.at("facts.jsonl"), corpus.at("own_test.json")).expect("it is there");
+    options.src = corpus.at("own_test.json");
+    options.out = corpus.out("test");
+    let report = run(&options).expect("both rows are good");
+    assert_eq!(report.missing, [Split::Train, Split::Dev]);
 
     options.out = corpus.out("more");
     options.manner = Manner::More { ontology: None };
