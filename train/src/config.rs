@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use model::LoraConfig;
+use model::lora::TARGETS;
 use proto::{Form, Ontology, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::optim::AdamWConfig;
+use crate::optim::{AdamWConfig, Learning};
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
 
@@ -23,6 +25,8 @@ pub struct SftConfig {
     pub data: DataConfig,
     /// How it is trained.
     pub training: TrainingConfig,
+    /// Adapters that learn in place of the network (`[lora]`); without it all that is not frozen does.
+    pub lora: Option<LoraConfig>,
 }
 
 /// Exactly one of the two.
@@ -210,7 +214,8 @@ impl SftConfig {
             .hold(
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
-            )?;
+            )?
+            .lora(config.lora.as_ref())?;
         Ok(config)
     }
 
@@ -220,6 +225,14 @@ impl SftConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         read_ontology(self.data.ontology.as_deref())
+    }
+
+    /// What of the network learns.
+    pub fn learning(&self) -> Learning<'_> {
+        Learning {
+            lora: self.lora.as_ref(),
+            freeze: &self.training.freeze,
+        }
     }
 
     /// Records an optimizer step sees.
@@ -251,6 +264,10 @@ impl RunConfig for SftConfig {
 
     fn save_total_limit(&self) -> usize {
         self.training.save_total_limit
+    }
+
+    fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
     }
 
     fn essence(&self) -> Self {
@@ -300,6 +317,28 @@ impl<'a> Checks<'a> {
     /// Of the file at `path`.
     pub(crate) fn of(path: &'a Path) -> Self {
         Self(path)
+    }
+
+    /// Goes on if adapters can be made so.
+    pub(crate) fn lora(self, lora: Option<&LoraConfig>) -> Result<Self, Error> {
+        let Some(lora) = lora else {
+            return Ok(self);
+        };
+        let targets = &lora.target_modules;
+        let known = targets.iter().all(|it| TARGETS.contains(&it.as_str()));
+        self.hold(lora.r > 0, "lora.r must be above 0")?
+            .hold(lora.lora_alpha > 0.0, "lora.lora_alpha must be above 0")?
+            .hold(
+                (0.0..1.0).contains(&lora.lora_dropout),
+                "lora.lora_dropout must be at least 0 and below 1",
+            )?
+            .hold(
+                known && !targets.is_empty(),
+                &format!(
+                    "lora.target_modules must name some of {}",
+                    TARGETS.join(", ")
+                ),
+            )
     }
 
     /// Goes on if `holds`, else says what does not.

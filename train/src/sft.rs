@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
+use model::init::Init;
 use model::{Files, Qwen};
 use proto::{Ontology, Template};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use crate::data::{Record, read_records};
 use crate::example::Examples;
 use crate::log::Metrics;
 use crate::loss::{response_loss, weights};
-use crate::optim::{AdamW, Grads, frozen};
+use crate::optim::{AdamW, Grads};
 use crate::order::{Draw, Order};
 use crate::sample::stratified;
 use crate::workers::Workers;
@@ -30,7 +31,7 @@ pub struct Summary {
     pub loss: f64,
     /// Records it learned from.
     pub records: usize,
-    /// The trained checkpoint, in Hugging Face layout.
+    /// The trained checkpoint in Hugging Face layout, or its adapter in PEFT's.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
     pub seconds: f64,
@@ -52,20 +53,23 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
     let base = base_checkpoint(config, &ontology, &records)?;
     let device = device.clone().autodiff();
     let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
-    let (first, mut optimizer) = match state::resume(config, &checkpoint.config, &device)? {
+    let learning = config.learning();
+    let init = Init::adapters(&device, config.training.seed);
+    checkpoint.network = learning.adapted(checkpoint.network, &init);
+    let (first, mut optimizer) = match state::resume(config, &checkpoint.network)? {
         Some(resumed) => {
             checkpoint.network = resumed.network;
             (resumed.step, resumed.optimizer)
         }
         None => (0, AdamW::new(config.training.adamw)),
     };
-    checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+    checkpoint.network = learning.frozen(checkpoint.network);
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut log = log::open(&config.run_dir.join("metrics.jsonl"), first)?;
     let bar = progress::bar(last, "steps").with_position(first as u64);
-    let workers = Workers::new(training.workers);
+    let workers = Workers::new(training.workers, training.seed);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let (mut since, mut seen, mut loss) = (Sums::default(), Sums::default(), f64::NAN);
@@ -82,7 +86,7 @@ pub fn run(config: &SftConfig, device: &Device) -> Result<Summary, Error> {
             emphasis: training.emphasis.as_ref(),
         };
         let (grads, sums) = gradients(
-            &checkpoint.network,
+            step,
             examples,
             &records,
             &batch,
@@ -213,10 +217,10 @@ impl Sums {
     }
 }
 
-/// Summed gradients and losses of a step, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
+/// Summed gradients and losses of step `step`, `batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
 /// pass or, `by_photo`, in one for every photo.
 fn gradients(
-    network: &Qwen,
+    step: usize,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
@@ -248,7 +252,7 @@ fn gradients(
         }
         Ok((grads, sums))
     };
-    let (grads, parts) = workers.gradients(network, work)?;
+    let (grads, parts) = workers.gradients(&examples.checkpoint.network, step, work)?;
     let mut sums = Sums::default();
     for part in &parts {
         sums.add(part);

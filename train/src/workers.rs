@@ -4,48 +4,69 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use model::Qwen;
+use model::lora::drop_from;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Error;
 use crate::optim::Grads;
 
+/// Where the random streams of what adapters drop begin: far above those of records and answers.
+const DROPOUT: u64 = 1 << 48;
+
 /// Threads that share a step.
 #[derive(Debug)]
-pub struct Workers(Vec<ThreadPool>);
+pub struct Workers {
+    pools: Vec<ThreadPool>,
+    seed: u64,
+}
 
 impl Workers {
-    /// One pool of one thread a worker, so that the products inside a pass do not spread over the others' cores.
+    /// One pool of one thread a worker, so that the products inside a pass do not spread over the others' cores. What adapters drop is
+    /// drawn under `seed`.
     ///
     /// # Panics
     /// When a thread cannot be started.
-    pub fn new(count: usize) -> Self {
+    pub fn new(count: usize, seed: u64) -> Self {
         let pool = |_| {
             ThreadPoolBuilder::new()
                 .num_threads(1)
                 .build()
                 .expect("a thread can be started")
         };
-        Self((0..count).map(pool).collect())
+        Self {
+            pools: (0..count).map(pool).collect(),
+            seed,
+        }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.pools.len()
     }
 
-    /// What every worker makes of the network by its number: the sum of their gradients, and the rest in their order.
+    /// What every worker makes of the network by its number: the sum of their gradients, and the rest in their order. The same `draw` drops
+    /// the same.
     ///
     /// # Errors
     /// The first worker's that has one.
     pub fn gradients<T: Send>(
         &self,
         network: &Qwen,
+        draw: usize,
         work: impl Fn(&Qwen, usize) -> Result<(Grads, T), Error> + Sync,
     ) -> Result<(Grads, Vec<T>), Error> {
-        let work = |worker: usize| work(&network.clone().map(&mut Replicator), worker);
+        let work = |worker: usize| {
+            let mut replica = network.clone().map(&mut Replicator);
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(DROPOUT + (draw * self.count() + worker) as u64);
+            drop_from(&mut replica, rng);
+            work(&replica, worker)
+        };
         let results: Vec<Result<(Grads, T), Error>> = std::thread::scope(|scope| {
             let work = &work;
-            let workers = self.0.iter().enumerate();
+            let workers = self.pools.iter().enumerate();
             let handles: Vec<_> = workers
                 .map(|(worker, pool)| scope.spawn(move || pool.install(|| work(worker))))
                 .collect();

@@ -189,6 +189,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             logging_steps: 1,
             max_steps: None,
         },
+        lora: None,
     };
     sft::run(&config, &Device::flex())
         .expect("the run ends")
@@ -236,6 +237,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             save_total_limit: 9,
             max_steps: None,
         },
+        lora: None,
     }
 }
 

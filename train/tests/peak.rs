@@ -3,11 +3,13 @@
 
 use std::process::Command;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use model::init::Init;
+use model::lora::drop_from;
 use model::text::Positions;
 use model::{Config, Qwen};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use train::config::SftConfig;
 use train::example::Example;
@@ -80,48 +82,45 @@ fn bytes(key: &str) -> f64 {
     kibibytes.parse::<f64>().expect("a number") * 1024.0
 }
 
-/// Takes the gradient from the vision tower.
-struct Freezer {
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Freezer {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let frozen = self.path[0] == "visual";
-        param.set_require_grad(!frozen)
-    }
-}
-
 /// What is measured.
 struct Case {
     name: &'static str,
     records: usize,
-    frozen: bool,
+    /// What the recipe freezes, and the adapters that learn.
+    freeze: &'static str,
+    lora: &'static str,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 5] = [
     Case {
         name: "whole",
         records: 1,
-        frozen: false,
+        freeze: "[]",
+        lora: "",
     },
     Case {
         name: "frozen",
         records: 1,
-        frozen: true,
+        freeze: "['visual']",
+        lora: "",
     },
     Case {
         name: "together",
         records: 2,
-        frozen: true,
+        freeze: "['visual']",
+        lora: "",
+    },
+    Case {
+        name: "adapted",
+        records: 1,
+        freeze: "[]",
+        lora: "[lora]",
+    },
+    Case {
+        name: "dropped",
+        records: 1,
+        freeze: "[]",
+        lora: "[lora]\nlora_dropout = 0.1",
     },
 ];
 
@@ -152,14 +151,13 @@ fn one_case() {
     let case = CASES.iter().find(|case| case.name == name);
     let case = case.expect("one of the cases");
     let config = sizes();
-    let planned = planned(case, &config);
+    let recipe = recipe(case);
+    let planned = planned(&recipe, &config);
     let device = Device::flex().autodiff();
+    let learning = recipe.learning();
     let network = Qwen::new(&config, &Init::normal(&device, 0.02, 1));
-    let network = if case.frozen {
-        network.map(&mut Freezer { path: vec![] })
-    } else {
-        network
-    };
+    let mut network = learning.frozen(learning.adapted(network, &Init::adapters(&device, 1)));
+    drop_from(&mut network, ChaCha8Rng::seed_from_u64(1));
     // Other pictures, so that the records share nothing.
     let examples = (0..case.records).map(|index| example(&config, index as f32));
     let examples: Vec<Example> = examples.collect();
@@ -173,21 +171,28 @@ fn one_case() {
     assert!((1.0 / FACTOR..FACTOR).contains(&ratio), "{name}: {ratio}");
 }
 
-/// Activations and gradients of the case's one pass.
-fn planned(case: &Case, config: &Config) -> f64 {
-    let freeze = if case.frozen { "[\"visual\"]" } else { "[]" };
+fn recipe(case: &Case) -> SftConfig {
+    let Case {
+        records,
+        freeze,
+        lora,
+        ..
+    } = case;
     let recipe = format!(
         "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
-         num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
-         freeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
-        case.records
+         num_train_epochs = 1.0\ntrain_batch_size = {records}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
+         freeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n{lora}\n"
     );
-    let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");
+    toml::from_str(&recipe).expect("a whole recipe")
+}
+
+/// Activations and gradients of the one pass of a step.
+fn planned(recipe: &SftConfig, config: &Config) -> f64 {
     let assumed = Assumed {
-        records: case.records,
+        records: recipe.training.train_batch_size,
         shape: SHAPE,
         flops: None,
     };
-    let memory = plan(&recipe, config, &assumed).memory;
+    let memory = plan(recipe, config, &assumed).memory;
     (memory.activations + memory.gradients) as f64
 }

@@ -85,6 +85,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             logging_steps: 1,
             max_steps: None,
         },
+        lora: None,
     }
 }
 

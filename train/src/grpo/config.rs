@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::LoraConfig;
 use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::loss::{LossType, Terms};
 use super::mix::{Mixing, Strategy};
 use crate::Error;
 use crate::config::{Checks, read_ontology, read_toml};
-use crate::optim::AdamWConfig;
+use crate::optim::{AdamWConfig, Learning};
 use crate::state::RunConfig;
 
 /// Everything that decides what a run computes. Equal files give equal losses.
@@ -29,6 +30,8 @@ pub struct GrpoConfig {
     pub grpo: Grpo,
     /// How the network is changed.
     pub training: Training,
+    /// Adapters that learn in place of the network; without it all that is not frozen does.
+    pub lora: Option<LoraConfig>,
 }
 
 /// Where the questions are. Traces in them are not read.
@@ -231,7 +234,8 @@ impl GrpoConfig {
             .hold(
                 training.max_steps.is_none_or(whole),
                 "training.max_steps must be a multiple of grpo.num_iterations",
-            )?;
+            )?
+            .lora(config.lora.as_ref())?;
         Ok(config)
     }
 
@@ -241,6 +245,14 @@ impl GrpoConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         read_ontology(self.data.ontology.as_deref())
+    }
+
+    /// What of the network learns.
+    pub(super) fn learning(&self) -> Learning<'_> {
+        Learning {
+            lora: self.lora.as_ref(),
+            freeze: &self.training.freeze,
+        }
     }
 
     /// The constants of the objective.
@@ -263,6 +275,10 @@ impl RunConfig for GrpoConfig {
 
     fn save_total_limit(&self) -> usize {
         self.training.save_total_limit
+    }
+
+    fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
     }
 
     fn essence(&self) -> Self {

@@ -21,6 +21,8 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::guide::{Lexicon, Script};
+use model::init::Init;
+use model::lora::merge;
 use model::{Checkpoint, Files};
 use proto::{Form, Ontology};
 use rand::{RngExt, SeedableRng};
@@ -36,7 +38,7 @@ use self::update::{Group, Update, Updates};
 use crate::config::learning_rate;
 use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples};
-use crate::optim::{AdamW, frozen, plain};
+use crate::optim::{AdamW, plain};
 use crate::workers::Workers;
 use crate::{Error, log, progress, state};
 
@@ -50,7 +52,7 @@ pub struct Summary {
     pub steps: usize,
     /// The mean reward of the last batch.
     pub reward: f64,
-    /// The trained checkpoint, in Hugging Face layout.
+    /// The trained checkpoint in Hugging Face layout, or its adapter in PEFT's.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
     pub seconds: f64,
@@ -130,7 +132,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let mut run = Run::open(config, rewards, device)?;
     let training = &config.training;
-    let (first, mut optimizer) = run.resume(device)?;
+    let (first, mut optimizer) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
     let schedule = batches.len() * updates;
@@ -147,7 +149,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, device: &Device) -> Result<Sum
         let (mut told, mut norm, mut rate) = (Update::default(), 0.0, 0.0);
         for iteration in 0..updates {
             let step = index * updates + iteration;
-            let (grads, update) = made.gradients(&run.policy(), iteration)?;
+            let (grads, update) = made.gradients(&run.policy(), index, iteration)?;
             norm = grads.norm();
             if !(update.loss.is_finite() && norm.is_finite()) {
                 return Err(Error::Diverged {
@@ -238,9 +240,13 @@ impl<'a> Run<'a> {
             });
         }
         let files = Files::Dir(config.model.clone());
-        let open = |device: &Device| Checkpoint::open(&files, DType::F32, device);
-        let mut checkpoint = open(&device.clone().autodiff())?;
-        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        let device = device.clone().autodiff();
+        let mut checkpoint = Checkpoint::open(&files, DType::F32, &device)?;
+        // Weights that nobody changes stay one copy for both.
+        let reference = (grpo.beta > 0.0).then(|| plain(checkpoint.network.clone()));
+        let init = Init::adapters(&device, config.training.seed);
+        let learning = config.learning();
+        checkpoint.network = learning.frozen(learning.adapted(checkpoint.network, &init));
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
             let end = &checkpoint.generation.eos_token_id;
@@ -248,7 +254,6 @@ impl<'a> Run<'a> {
             let ontology = Arc::new(ontology.clone());
             Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
-        let reference = (grpo.beta > 0.0).then(|| open(device)).transpose()?;
         let weights = grpo.reward_weights.clone();
         Ok(Self {
             config,
@@ -256,22 +261,21 @@ impl<'a> Run<'a> {
             rewards,
             mixer: Mixer::new(&records, hard, config.mixing, config.training.seed),
             records,
-            workers: Workers::new(config.training.workers),
+            workers: Workers::new(config.training.workers, config.training.seed),
             checkpoint,
-            reference: reference.map(|it| it.network),
+            reference,
             script,
             ontology,
         })
     }
 
     /// Goes on from the newest checkpoint, if there is one: the updates done, and the optimizer.
-    fn resume(&mut self, device: &Device) -> Result<(usize, AdamW), Error> {
-        let device = device.clone().autodiff();
-        let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
+    fn resume(&mut self) -> Result<(usize, AdamW), Error> {
+        let resumed = state::resume(self.config, &self.checkpoint.network)?;
         let Some(resumed) = resumed else {
             return Ok((0, AdamW::new(self.config.training.adamw)));
         };
-        self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
+        self.checkpoint.network = self.config.learning().frozen(resumed.network);
         Ok((resumed.step, resumed.optimizer))
     }
 
@@ -318,6 +322,7 @@ impl<'a> Run<'a> {
         let seeds = std::iter::repeat_with(|| rng.random());
         let mut drawn = self.checkpoint.clone();
         drawn.network = plain(drawn.network);
+        merge(&mut drawn.network);
         let answers = roll_out(drawn, &asked, self.script.as_ref(), grpo, seeds)?;
         let judged = answers.iter().zip(&records);
         let rewards: Vec<Vec<Vec<f64>>> = judged

@@ -20,7 +20,7 @@ pub(super) fn of_pass(network: &Config, census: &Census, shape: Shape, records: 
         kept += merger(network, shape);
     }
     if census.reached(Room::Decoder) {
-        kept += decoder(network, shape);
+        kept += decoder(network, shape) + census.adapters * shape.rows() as u64;
     }
     records * kept + PASSING * largest(network, census, shape, records)
 }
