@@ -112,7 +112,7 @@ impl Adapter {
             let [output, input] = linear.weight.lazy_shape().dims();
             let device = linear.weight.val().device();
             let mut part = |which: usize, needs: [usize; 2]| -> Option<Param<Tensor<2>>> {
-                let got = pair[which].as_ref().map(|data| data.shape.to_vec());
+                let got = pair[which].as_ref().map(|data| data.shape().to_vec());
                 if got.as_deref() == Some(&needs) {
                     let data = pair[which].clone()?;
                     let tensor = Tensor::from_data(data, (&device, DType::F32));

@@ -96,7 +96,7 @@ pub struct ModelArgs {
     /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
     #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// A LoRA adapter in PEFT's layout, added to the model's weights when it is loaded: that of a run with `[lora]`, or of PEFT itself.
+    /// A low-rank adapter in PEFT's layout, added to the model's weights when it is loaded: that of a run with `[lora]`, or of PEFT itself.
     #[arg(long, env = "MORE_R1_ADAPTER", value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// What computes; cuda needs a build with the feature of that name.
