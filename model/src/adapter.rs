@@ -89,6 +89,9 @@ impl Adapter {
                 return Err(Error::Adapter(format!("{WEIGHTS}: {key} is there twice")));
             }
         }
+        if pairs.is_empty() {
+            return Err(Error::Adapter(format!("{WEIGHTS}: no adapter of any map")));
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&config.scaling().to_le_bytes());
         hasher.update(digest(files, &name).map_err(fault)?.as_bytes());
