@@ -1,17 +1,22 @@
 //! The affine map every projection uses. The weight keeps the checkpoint's `[out, in]` layout, so nothing is transposed on load.
 
+use std::fmt::Display;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::init::Init;
+use crate::lora::Lora;
 
-/// `y = x · Wᵀ + b`
+/// `y = x · Wᵀ + b`, and what an adapter adds while there is one.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`
     pub weight: Param<Tensor<2>>,
     /// `[out]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// Learns in place of the weight; nobody answers with one.
+    pub lora: Option<Lora>,
 }
 
 impl Linear {
@@ -20,6 +25,7 @@ impl Linear {
         Self {
             weight: init.weight([output, input]),
             bias: bias.then(|| init.zeros([output])),
+            lora: None,
         }
     }
 
@@ -27,10 +33,24 @@ impl Linear {
     /// - `x`: `[n, in]`
     /// - the result: `[n, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let more = self.lora.as_ref().map(|lora| lora.forward(x.clone()));
         let y = x.matmul(self.weight.val().transpose());
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        };
+        match more {
+            Some(more) => y + more,
             None => y,
         }
     }
+}
+
+/// Puts `room` before the names of its maps.
+pub(crate) fn named<'a>(
+    room: impl Display,
+    maps: impl IntoIterator<Item = (impl Display, &'a mut Linear)>,
+) -> impl Iterator<Item = (String, &'a mut Linear)> {
+    let maps = maps.into_iter();
+    maps.map(move |(name, map)| (format!("{room}.{name}"), map))
 }

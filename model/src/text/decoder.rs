@@ -7,6 +7,7 @@ use super::{Cache, DecoderLayer, angles};
 use crate::attention::Visible;
 use crate::config::TextConfig;
 use crate::init::Init;
+use crate::linear::{Linear, named};
 use crate::norm::RmsNorm;
 use crate::rope::Rotation;
 
@@ -157,6 +158,12 @@ impl Decoder {
                 .collect(),
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
         }
+    }
+
+    /// The maps of its layers by name.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let layers = self.layers.iter_mut().enumerate();
+        layers.flat_map(|(index, layer)| named(format!("layers.{index}"), layer.linears_mut()))
     }
 
     /// The embedding rows of `ids`.
