@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the binary and asks it what a user would: ready? a relation as JSON, as a form, as a graph; with and without a key; a mistake;
-# other relations while it runs; the end.
+# other relations while it runs; the end. Then an adapter, without a service.
 # Usage: tests/smoke.sh PATH/TO/more-r1 [flags for serve]
 set -euo pipefail
 binary="${1:?usage: tests/smoke.sh PATH/TO/more-r1 [flags for serve]}"
@@ -96,3 +96,18 @@ expect "the door is still open" "$(curl -sS -w ' %{http_code}' "$url/readyz")" '
 wait "$server" || fail "the service did not end cleanly"
 server=""
 echo "ok: SIGTERM"
+
+# A LoRA adapter beside its base, and merged with it.
+golden=model/tests/golden
+say() { "$binary" --log warn generate --image $golden/images/small.png --prompt "What is this?" --max-new-tokens 8 "$@"; }
+"$binary" --log warn merge --model $golden/b --adapter $golden/lora/listed --out "$work/merged" >/dev/null
+adapted=$(say --model $golden/b --adapter $golden/lora/listed)
+[ "$adapted" = "$(say --model "$work/merged")" ] || fail "the merged checkpoint answers otherwise"
+[ "$adapted" != "$(say --model $golden/b)" ] || fail "the adapter changes nothing"
+for wrong in "--model $golden/a --adapter $golden/lora/listed" "--model $golden/b --adapter $golden/b" "--model $golden/lora/listed"; do
+    # shellcheck disable=SC2086
+    said=$(say $wrong 2>&1) && fail "$wrong: answers"
+    # shellcheck disable=SC2086
+    say $wrong >/dev/null 2>&1 || [ $? -eq 2 ] || fail "$wrong: another exit than 2"
+    expect "an adapter out of place" "$said" "adapter"
+done

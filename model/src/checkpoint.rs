@@ -8,10 +8,11 @@ use ::vision::{Grid, Patches, Processor};
 
 use crate::init::Init;
 use crate::layout::for_answering;
+use crate::lora::merge;
 use crate::sampling::GenerationConfig;
 use crate::text::Positions;
 use crate::tokenizer::Tokenizer;
-use crate::{Config, Error, Files, Qwen, weights};
+use crate::{Adapter, Config, Error, Files, Qwen, weights};
 
 /// Everything a Hugging Face Qwen2.5-VL directory holds.
 #[derive(Clone, Debug)]
@@ -71,8 +72,21 @@ impl Checkpoint {
             tokenizer: Arc::new(tokenizer),
             processor,
             generation,
-            hash: digest(files)?,
+            hash: digest(files, &files.names(".safetensors")?)?,
         })
+    }
+
+    /// The same with the adapter in `files` merged into its weights; the hash tells them apart.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`] and [`Adapter::attach`].
+    pub fn adapted(mut self, files: &Files) -> Result<Self, Error> {
+        let adapter = Adapter::open(files)?;
+        let hashes = [self.hash.as_bytes(), adapter.hash.as_bytes()].concat();
+        self.hash = blake3::hash(&hashes).to_hex().to_string();
+        adapter.attach(&mut self.network)?;
+        merge(&mut self.network);
+        Ok(self)
     }
 
     /// The same, faster in answering; not for training.
@@ -132,12 +146,12 @@ fn processor(files: &Files) -> Result<Processor, Error> {
     Err(Error::MissingFile("preprocessor_config.json".into()))
 }
 
-/// Names the weights: BLAKE3 over names, sizes and contents of all safetensors; of large ones over samples, so that a 7B checkpoint opens
-/// without being read twice.
-fn digest(files: &Files) -> Result<String, Error> {
+/// Names the weights: BLAKE3 over names, sizes and contents of the safetensors `names`; of large ones over samples, so that a 7B checkpoint
+/// opens without being read twice.
+pub(crate) fn digest(files: &Files, names: &[String]) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
-    for name in files.names(".safetensors")? {
-        let mut reader = files.open(&name)?;
+    for name in names {
+        let mut reader = files.open(name)?;
         let size = reader.size()?;
         hasher.update(name.as_bytes()).update(&size.to_le_bytes());
         for (offset, length) in spans(size) {

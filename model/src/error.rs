@@ -38,6 +38,9 @@ pub enum Error {
         /// Tensors of another shape, as "name: got [..], needs [..]".
         misshaped: Vec<String>,
     },
+    /// An adapter that is none, that is another kind than we merge, or that belongs to another base.
+    #[error("the adapter cannot be used: {0}")]
+    Adapter(String),
     /// A request that cannot be answered; the caller can mend it.
     #[error("{field}: {reason}")]
     Input {

@@ -8,6 +8,9 @@ use burn::tensor::{Device, Shape, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Where the stream of adapters lies: far from those that training reads under the same seed.
+const ADAPTERS: u64 = 1 << 49;
+
 /// How new parameters come about.
 #[derive(Clone, Debug)]
 pub struct Init {
@@ -19,8 +22,8 @@ pub struct Init {
 enum Source {
     /// Nothing is allocated until a loader sets the value.
     Lazy,
-    /// Normal values with this deviation (`initializer_range`), in the order of construction.
-    Normal {
+    /// Values in the order of construction; those of weights are normal with this deviation (`initializer_range`).
+    Random {
         deviation: f32,
         rng: Arc<Mutex<ChaCha8Rng>>,
     },
@@ -37,10 +40,21 @@ impl Init {
 
     /// Parameters drawn from `N(0, deviation²)`; the same seed gives the same network.
     pub fn normal(device: &Device, deviation: f32, seed: u64) -> Self {
-        let rng = Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed)));
+        Self::random(device, deviation, ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Parameters of adapters (`lora.rs`), drawn from a stream of their own: the same seed gives the same adapters.
+    pub fn adapters(device: &Device, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(ADAPTERS);
+        Self::random(device, 0.0, rng)
+    }
+
+    fn random(device: &Device, deviation: f32, rng: ChaCha8Rng) -> Self {
+        let rng = Arc::new(Mutex::new(rng));
         Self {
             device: device.clone(),
-            source: Source::Normal { deviation, rng },
+            source: Source::Random { deviation, rng },
         }
     }
 
@@ -48,19 +62,37 @@ impl Init {
     pub fn weight(&self, shape: [usize; 2]) -> Param<Tensor<2>> {
         match &self.source {
             Source::Lazy => self.constant(shape, 0.0),
-            Source::Normal { deviation, rng } => {
-                let mut rng = rng.lock().expect("no holder panics");
-                let values: Vec<f32> = (0..shape[0] * shape[1])
-                    .map(|_| normal(&mut rng) * deviation)
-                    .collect();
-                let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
-                Param::from_tensor(tensor)
+            Source::Random { deviation, rng } => {
+                self.drawn(shape, rng, |rng| normal(rng) * deviation)
             }
         }
     }
 
-    /// A bias.
-    pub fn zeros(&self, shape: [usize; 1]) -> Param<Tensor<1>> {
+    /// An adapter's A, `[r, in]`: uniform up to `1 / √in`, which is torch's `kaiming_uniform_(a = √5)`, as in PEFT.
+    pub fn narrow(&self, shape: [usize; 2]) -> Param<Tensor<2>> {
+        match &self.source {
+            Source::Lazy => self.constant(shape, 0.0),
+            Source::Random { rng, .. } => {
+                let bound = (shape[1] as f32).sqrt().recip();
+                self.drawn(shape, rng, |rng| (2.0 * rng.random::<f32>() - 1.0) * bound)
+            }
+        }
+    }
+
+    fn drawn(
+        &self,
+        shape: [usize; 2],
+        rng: &Mutex<ChaCha8Rng>,
+        draw: impl Fn(&mut ChaCha8Rng) -> f32,
+    ) -> Param<Tensor<2>> {
+        let mut rng = rng.lock().expect("no holder panics");
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| draw(&mut rng)).collect();
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
+        Param::from_tensor(tensor)
+    }
+
+    /// A bias, or an adapter's B.
+    pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
         self.constant(shape, 0.0)
     }
 

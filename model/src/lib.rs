@@ -4,6 +4,7 @@
 //! Shapes in comments: `n` rows (tokens of all sequences laid one after another), `p` patches, `l` keys, `d` width,
 //! `m` merge side, `heads`, `head_dim`.
 
+pub mod adapter;
 pub mod attention;
 pub mod calibration;
 pub mod checkpoint;
@@ -19,6 +20,7 @@ pub mod init;
 pub mod lanes;
 mod layout;
 pub mod linear;
+pub mod lora;
 pub mod norm;
 pub mod qwen;
 pub mod rope;
@@ -30,6 +32,7 @@ pub mod tokenizer;
 pub mod vision;
 pub mod weights;
 
+pub use adapter::Adapter;
 pub use calibration::Calibration;
 pub use checkpoint::Checkpoint;
 pub use config::Config;
@@ -38,5 +41,6 @@ pub use error::Error;
 pub use extract::{Answer, Extractor, Info, Options, Question, Scene, Terms};
 pub use files::Files;
 pub use generate::{Chat, Completion, FinishReason, Generation, generate};
+pub use lora::LoraConfig;
 pub use qwen::{Qwen, Span};
 pub use sampling::Sampling;

@@ -7,7 +7,7 @@ use ::vision::Patches;
 
 use crate::config::Config;
 use crate::init::Init;
-use crate::linear::{Linear, affine};
+use crate::linear::{Linear, affine, named};
 use crate::text::{Cache, Decoder, Rows};
 use crate::vision::VisionTower;
 
@@ -59,6 +59,16 @@ impl Qwen {
     /// The type of the parameters.
     pub fn dtype(&self) -> DType {
         self.model.embed_tokens.weight.val().dtype()
+    }
+
+    /// Every linear map but the patch projection, by the name of its weight in ours of the two spellings that checkpoints use, without
+    /// `.weight`.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let visual = named("visual", self.visual.linears_mut());
+        let model = named("model", self.model.linears_mut());
+        let head = self.lm_head.iter_mut();
+        let head = head.map(|head| ("lm_head".to_owned(), head));
+        visual.chain(model).chain(head)
     }
 
     /// The tokens of `images`, in order.

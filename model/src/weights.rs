@@ -19,7 +19,11 @@ const CHUNK: usize = 32 << 20;
 /// # Errors
 /// Missing, unexpected and mis-shaped tensors are all listed by name.
 pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Result<Qwen, Error> {
-    let archive = Archive::open(files)?;
+    let names = files.names(".safetensors")?;
+    if names.is_empty() {
+        return Err(Error::MissingFile("*.safetensors".into()));
+    }
+    let archive = Archive::open(files, &names)?;
     let tied = network.config().tie_word_embeddings;
     let mut loader = Loader {
         archive,
@@ -63,7 +67,7 @@ pub(crate) fn file_key(path: &[String]) -> String {
 }
 
 /// One spelling for both key schemes: newer dumps say `model.visual.*` and `model.language_model.*`.
-fn canonical(name: &str) -> String {
+pub(crate) fn canonical(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("model.visual.") {
         format!("visual.{rest}")
     } else if let Some(rest) = name.strip_prefix("model.language_model.") {
@@ -73,8 +77,19 @@ fn canonical(name: &str) -> String {
     }
 }
 
+/// The spelling of newer dumps for a name in ours.
+pub(crate) fn published(name: &str) -> String {
+    if name.starts_with("visual.") {
+        format!("model.{name}")
+    } else if let Some(rest) = name.strip_prefix("model.") {
+        format!("model.language_model.{rest}")
+    } else {
+        name.to_owned()
+    }
+}
+
 /// The tensors of every shard.
-struct Archive {
+pub(crate) struct Archive {
     readers: Vec<Reader>,
     tensors: BTreeMap<String, Entry>,
 }
@@ -88,35 +103,32 @@ struct Entry {
 }
 
 impl Archive {
-    fn open(files: &Files) -> Result<Self, Error> {
-        let names = files.names(".safetensors")?;
-        if names.is_empty() {
-            return Err(Error::MissingFile("*.safetensors".into()));
-        }
+    /// Opens the files `names`.
+    pub(crate) fn open(files: &Files, names: &[String]) -> Result<Self, Error> {
         let mut archive = Self {
             readers: vec![],
             tensors: BTreeMap::new(),
         };
         for file in names {
-            let mut reader = files.open(&file)?;
+            let mut reader = files.open(file)?;
             let size = reader.size()?;
             let mut head = [0; 8];
             reader.read_at(0, &mut head)?;
             let length = u64::from_le_bytes(head);
             if length > size.saturating_sub(8) {
                 return Err(Error::bad(
-                    &file,
+                    file,
                     format!("a header of {length} bytes in a file of {size}"),
                 ));
             }
             let mut header = vec![0; length as usize];
             reader.read_at(8, &mut header)?;
             let metadata: Metadata =
-                serde_json::from_slice(&header).map_err(|error| Error::bad(&file, error))?;
+                serde_json::from_slice(&header).map_err(|error| Error::bad(file, error))?;
             for (name, info) in metadata.tensors() {
                 if 8 + length + info.data_offsets.1 as u64 > size {
                     return Err(Error::bad(
-                        &file,
+                        file,
                         format!("{name} ends behind the end of the file (is it cut short?)"),
                     ));
                 }
@@ -128,7 +140,7 @@ impl Archive {
                     used: false,
                 };
                 if archive.tensors.insert(canonical(&name), entry).is_some() {
-                    return Err(Error::bad(&file, format!("{name} is there twice")));
+                    return Err(Error::bad(file, format!("{name} is there twice")));
                 }
             }
             archive.readers.push(reader);
@@ -136,8 +148,20 @@ impl Archive {
         Ok(archive)
     }
 
+    /// Every tensor's key and shape.
+    pub(crate) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let entries = self.tensors.iter();
+        let shape = |(key, entry): (&String, &Entry)| (key.clone(), entry.info.shape.clone());
+        entries.map(shape).collect()
+    }
+
     /// Reads the tensor of `key` as `dtype` values of `shape`.
-    fn read(&mut self, key: &str, shape: Vec<usize>, dtype: DType) -> Result<TensorData, Error> {
+    pub(crate) fn read(
+        &mut self,
+        key: &str,
+        shape: Vec<usize>,
+        dtype: DType,
+    ) -> Result<TensorData, Error> {
         let entry = self
             .tensors
             .get_mut(key)

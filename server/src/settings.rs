@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use burn::tensor::{DType, Device};
+use model::adapter::CONFIG;
 use model::engine::{self, Settings};
-use model::{Extractor, Files, Options};
+use model::{Calibration, Checkpoint, Extractor, Files, Options};
 use proto::{Form, Ontology};
 use vision::Limits;
 
@@ -27,6 +28,8 @@ pub struct ModelSettings {
     pub id: String,
     /// Where its files are.
     pub files: Files,
+    /// Where those of its adapter are, if it has one.
+    pub adapter: Option<Files>,
     /// How it computes.
     pub options: Options,
     /// The relations to choose from.
@@ -73,20 +76,35 @@ pub fn files(model: Option<&Path>) -> Result<(String, Files), UsageError> {
         return Ok((mini::ID.to_owned(), files));
     };
     if !dir.join("config.json").is_file() && !dir.join("preprocessor_config.json").is_file() {
-        return Err(UsageError(format!(
-            "--model {}: no checkpoint there (no config.json)",
-            dir.display()
-        )));
+        let reason = if dir.join(CONFIG).is_file() {
+            "an adapter: give it with --adapter, and its base with --model"
+        } else {
+            "no checkpoint there (no config.json)"
+        };
+        return Err(UsageError(format!("--model {}: {reason}", dir.display())));
     }
-    // `.` and `..` have no name of their own.
-    let named = dir
-        .canonicalize()
-        .ok()
-        .and_then(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()));
-    Ok((
-        named.unwrap_or_else(|| "checkpoint".to_owned()),
-        Files::Dir(dir.to_owned()),
-    ))
+    let named = name(dir).unwrap_or_else(|| "checkpoint".to_owned());
+    Ok((named, Files::Dir(dir.to_owned())))
+}
+
+/// The files of `--adapter`.
+///
+/// # Errors
+/// When the folder is no adapter.
+pub fn adapter(dir: &Path) -> Result<Files, UsageError> {
+    if dir.join(CONFIG).is_file() {
+        return Ok(Files::Dir(dir.to_owned()));
+    }
+    Err(UsageError(format!(
+        "--adapter {}: no adapter there (no {CONFIG})",
+        dir.display()
+    )))
+}
+
+/// What a folder is called; `.` and `..` have no name of their own.
+fn name(dir: &Path) -> Option<String> {
+    let dir = dir.canonicalize().ok()?;
+    Some(dir.file_name()?.to_string_lossy().into_owned())
 }
 
 /// The device of `--device`.
@@ -155,7 +173,12 @@ impl ModelSettings {
     /// # Errors
     /// As [`files`].
     pub fn resolve(args: &ModelArgs) -> Result<Self, UsageError> {
-        let (id, files) = files(args.model.as_deref())?;
+        let (mut id, files) = files(args.model.as_deref())?;
+        let own = args.adapter.as_deref();
+        let adapter = own.map(adapter).transpose()?;
+        if let Some(own) = own {
+            id = format!("{id}+{}", name(own).as_deref().unwrap_or("adapter"));
+        }
         let options = Options {
             device: device(args.device)?,
             dtype: match args.dtype {
@@ -182,22 +205,42 @@ impl ModelSettings {
         Ok(Self {
             id,
             files,
+            adapter,
             options,
             ontology,
         })
     }
 
-    /// Opens the checkpoint. Takes as long as reading it takes.
+    /// Opens the checkpoint, with its adapter. Takes as long as reading it takes.
     ///
     /// # Errors
     /// When files are missing or do not fit together.
+    pub fn checkpoint(&self) -> Result<Checkpoint, model::Error> {
+        let Options { dtype, device, .. } = &self.options;
+        let checkpoint = Checkpoint::open(&self.files, *dtype, device)?;
+        let checkpoint = match &self.adapter {
+            Some(adapter) => checkpoint.adapted(adapter)?,
+            None => checkpoint,
+        };
+        Ok(checkpoint.for_answering())
+    }
+
+    /// The same with the protocol over it.
+    ///
+    /// # Errors
+    /// As [`ModelSettings::checkpoint`].
     pub fn open(&self) -> Result<Extractor, model::Error> {
-        Extractor::open(
+        let checkpoint = self.checkpoint()?;
+        // Fitted to the weights that answer: with an adapter those are no longer the base's.
+        let calibration = Calibration::open(self.adapter.as_ref().unwrap_or(&self.files))?;
+        let (ontology, options) = (self.ontology.clone(), self.options.clone());
+        Ok(Extractor::new(
             &self.id,
-            &self.files,
-            self.ontology.clone(),
-            self.options.clone(),
-        )
+            checkpoint,
+            calibration,
+            ontology,
+            options,
+        ))
     }
 }
 

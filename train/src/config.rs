@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use model::LoraConfig;
+use model::lora::TARGETS;
 use proto::{Form, Ontology, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::optim::AdamWConfig;
+use crate::optim::{AdamWConfig, Learning};
 use crate::pass::How;
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
@@ -27,6 +29,8 @@ pub struct SftConfig {
     pub training: TrainingConfig,
     /// How it is evaluated meanwhile; not at all without.
     pub evaluation: Option<Evaluation>,
+    /// Adapters that learn in place of the network (`[lora]`); without it all that is not frozen does.
+    pub lora: Option<LoraConfig>,
 }
 
 /// Exactly one of the two.
@@ -233,7 +237,8 @@ impl SftConfig {
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
             )?
-            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?;
+            .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?
+            .lora(config.lora.as_ref(), training.gradient_checkpointing)?;
         Ok(config)
     }
 
@@ -255,6 +260,14 @@ impl SftConfig {
         };
         let template = self.training.templates[0];
         Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
+    }
+
+    /// What of the network learns.
+    pub fn learning(&self) -> Learning<'_> {
+        Learning {
+            lora: self.lora.as_ref(),
+            freeze: &self.training.freeze,
+        }
     }
 
     /// Records an optimizer step sees.
@@ -286,6 +299,10 @@ impl RunConfig for SftConfig {
 
     fn save_total_limit(&self) -> usize {
         self.training.save_total_limit
+    }
+
+    fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
     }
 
     fn essence(&self) -> Self {
@@ -364,6 +381,32 @@ impl<'a> Checks<'a> {
             .hold(
                 evaluation.early_stopping_patience != Some(0),
                 "evaluation.early_stopping_patience must be above 0",
+            )
+    }
+
+    /// Goes on if adapters can be made so, in passes that compute layers `again` or do not.
+    pub(crate) fn lora(self, lora: Option<&LoraConfig>, again: bool) -> Result<Self, Error> {
+        let Some(lora) = lora else {
+            return Ok(self);
+        };
+        let targets = &lora.target_modules;
+        let known = targets.iter().all(|it| TARGETS.contains(&it.as_str()));
+        self.hold(lora.r > 0, "lora.r must be above 0")?
+            .hold(lora.lora_alpha > 0.0, "lora.lora_alpha must be above 0")?
+            .hold(
+                (0.0..1.0).contains(&lora.lora_dropout),
+                "lora.lora_dropout must be at least 0 and below 1",
+            )?
+            .hold(
+                lora.lora_dropout == 0.0 || !again,
+                "training.gradient_checkpointing needs lora.lora_dropout = 0: a layer computed again would drop other values",
+            )?
+            .hold(
+                known && !targets.is_empty(),
+                &format!(
+                    "lora.target_modules must name some of {}",
+                    TARGETS.join(", ")
+                ),
             )
     }
 

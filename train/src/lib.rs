@@ -17,6 +17,7 @@ mod journal;
 pub mod lines;
 pub mod log;
 pub mod loss;
+pub mod merge;
 pub mod metrics;
 pub mod optim;
 pub mod order;

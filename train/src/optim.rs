@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
-use model::Qwen;
+use model::init::Init;
+use model::lora::attach;
+use model::{LoraConfig, Qwen};
 use serde::{Deserialize, Serialize};
 
 /// The gradient of every trained parameter, by key, flattened.
@@ -249,17 +251,45 @@ impl ModuleMapper for Plain<'_> {
     }
 }
 
-/// The same network; parameters whose key starts with one of `prefixes` get no gradient.
-#[must_use]
-pub fn frozen(network: Qwen, prefixes: &[String]) -> Qwen {
-    network.map(&mut Freezer {
-        prefixes,
-        path: vec![],
-    })
+/// What of a network learns.
+#[derive(Clone, Copy, Debug)]
+pub struct Learning<'a> {
+    /// Its adapters alone, which are made so.
+    pub lora: Option<&'a LoraConfig>,
+    /// Parameters whose key starts so keep their values.
+    pub freeze: &'a [String],
+}
+
+impl Learning<'_> {
+    /// Puts adapters beside the maps of `network`, if there are to be some.
+    #[must_use]
+    pub fn adapted(&self, mut network: Qwen, init: &Init) -> Qwen {
+        if let Some(lora) = self.lora {
+            attach(&mut network, lora, init);
+        }
+        network
+    }
+
+    /// The same network; what does not learn gets no gradient.
+    #[must_use]
+    pub fn frozen(&self, network: Qwen) -> Qwen {
+        network.map(&mut Freezer {
+            learning: *self,
+            path: vec![],
+        })
+    }
+
+    /// Whether the parameter at `path` learns.
+    pub fn takes(&self, path: &[String]) -> bool {
+        let key = path.join(".");
+        let adapter = path.iter().any(|room| room == "lora");
+        let frozen = |prefix: &String| key.starts_with(prefix.as_str());
+        (self.lora.is_none() || adapter) && !self.freeze.iter().any(frozen)
+    }
 }
 
 struct Freezer<'a> {
-    prefixes: &'a [String],
+    learning: Learning<'a>,
     path: Vec<String>,
 }
 
@@ -273,15 +303,10 @@ impl ModuleMapper for Freezer<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let key = self.path.join(".");
-        let frozen = self
-            .prefixes
-            .iter()
-            .any(|prefix| key.starts_with(prefix.as_str()));
-        if frozen {
-            param.set_require_grad(false)
-        } else {
+        if self.learning.takes(&self.path) {
             param
+        } else {
+            param.set_require_grad(false)
         }
     }
 }

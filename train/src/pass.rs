@@ -50,7 +50,7 @@ impl Pass<'_> {
     fn again<T>(&self, loss: impl FnOnce(Tensor<2>) -> (Tensor<1>, T)) -> (Grads, T) {
         let (how, network) = (self.how, self.network);
         let still = plain(network.clone(), &network.device().without_autodiff());
-        let learning = Learning::of(network);
+        let learning = Learners::of(network);
         let rows = ResponseRows::of(self.examples, network.config().image_token_id);
         let (images, spans) = (rows.images(), rows.spans());
         let looked = (!images.is_empty()).then(|| Looked::forward(&still, &images, how));
@@ -199,7 +199,7 @@ impl Walk<'_> {
 
 /// Which parts of a network learn.
 #[derive(Debug, Default)]
-struct Learning {
+struct Learners {
     tower: bool,
     embedding: bool,
     /// The lowest layer.
@@ -207,7 +207,7 @@ struct Learning {
     path: Vec<String>,
 }
 
-impl Learning {
+impl Learners {
     fn of(network: &Qwen) -> Self {
         let mut learning = Self::default();
         network.visit(&mut learning);
@@ -220,7 +220,7 @@ impl Learning {
     }
 }
 
-impl ModuleVisitor for Learning {
+impl ModuleVisitor for Learners {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }

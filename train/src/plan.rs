@@ -1,6 +1,6 @@
 //! What a run would take, from `config.json` and the recipe alone: parameters, bytes, tokens, operations, time. Opens no weights, trains
 //! nothing, and counts what this trainer does today: one device, f32 throughout, everything the backward pass reads kept. A room of the
-//! network that is trained in part counts as a whole in activations and operations.
+//! network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
 //!
 //! Legend: `n` tokens of a record, `p` patches of its pictures, `d` width, `f` inner width, `k` width of all key heads, `h` heads.
 
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::config::{SftConfig, TrainingConfig};
 use crate::data::read_records;
+use crate::optim::Learning;
 use crate::sample::stratified;
 use crate::scratch;
 
@@ -112,17 +113,22 @@ pub struct Census {
     rooms: BTreeMap<Room, Count>,
     /// Of a trained parameter.
     largest: u64,
+    /// Numbers that adapters keep of a row for their backward passes: what stands between A and B, and where they drop values, what was
+    /// drawn and what is left.
+    adapters: u64,
 }
 
 impl Census {
-    /// Counts a network of the sizes in `network` without allocating it; keys that start with one of `frozen` are not trained.
-    pub fn take(network: &Config, frozen: &[String]) -> Self {
+    /// Counts a network of the sizes in `network`, of which `learning` learns, without allocating it.
+    pub fn take(network: &Config, learning: Learning<'_>) -> Self {
         let mut counter = Counter {
-            frozen,
+            learning,
             path: vec![],
             census: Self::default(),
         };
-        Qwen::new(network, &Init::lazy(&Device::flex())).visit(&mut counter);
+        let init = Init::lazy(&Device::flex());
+        let network = learning.adapted(Qwen::new(network, &init), &init);
+        network.visit(&mut counter);
         counter.census
     }
 
@@ -134,8 +140,8 @@ impl Census {
         self.rooms.get(&room).map_or(0, |count| count.parameters)
     }
 
-    fn trains(&self, room: Room) -> bool {
-        self.rooms.get(&room).is_some_and(|count| count.trained > 0)
+    fn trained(&self, room: Room) -> u64 {
+        self.rooms.get(&room).map_or(0, |count| count.trained)
     }
 
     /// Whether gradients flow through a room: something in it, or in one that it reads from, is trained. The head is one product, and
@@ -154,7 +160,7 @@ impl Census {
 }
 
 struct Counter<'a> {
-    frozen: &'a [String],
+    learning: Learning<'a>,
     path: Vec<String>,
     census: Census,
 }
@@ -170,11 +176,20 @@ impl ModuleVisitor for Counter<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let count = param.lazy_shape().num_elements() as u64;
-        let key = self.path.join(".");
-        let frozen = self.frozen.iter().any(|prefix| key.starts_with(prefix));
         let room = self.census.rooms.entry(Room::of(&self.path)).or_default();
         room.parameters += count;
-        if !frozen {
+        if let (Some(lora), Some("lora_a")) =
+            (self.learning.lora, self.path.last().map(String::as_str))
+        {
+            let input = count / lora.r as u64;
+            let dropped = if lora.lora_dropout > 0.0 {
+                2 * input
+            } else {
+                0
+            };
+            self.census.adapters += lora.r as u64 + dropped;
+        }
+        if self.learning.takes(&self.path) {
             room.trained += count;
             self.census.largest = self.census.largest.max(count);
         }
@@ -260,7 +275,7 @@ pub fn records(config: &SftConfig) -> Result<usize, Error> {
 /// What the run of `config` on a network of these sizes takes.
 pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
     let training = &config.training;
-    let census = Census::take(network, &training.freeze);
+    let census = Census::take(network, config.learning());
     let share = training.train_batch_size.div_ceil(training.workers);
     let workers = training.train_batch_size.div_ceil(share); // shares are as even as can be, so some workers may get none
     let schedule = config.schedule_steps(assumed.records);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::checkpoint::Checkpoint;
+use model::init::Init;
 use model::{Files, Qwen};
 use proto::{Form, Ontology, Template, Wording};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use crate::data::{Record, read_records};
 use crate::example::Examples;
 use crate::log::{Log, Metrics, Sums};
 use crate::loss::{unlikelihood, weights};
-use crate::optim::{AdamW, Grads, frozen};
+use crate::optim::{AdamW, Grads};
 use crate::order::{Draw, Order};
 use crate::pass::Pass;
 use crate::sample::stratified;
@@ -37,7 +38,7 @@ pub struct Summary {
     pub stopped_early: bool,
     /// Records it learned from.
     pub records: usize,
-    /// The trained checkpoint, in Hugging Face layout.
+    /// The trained checkpoint in Hugging Face layout, or its adapter in PEFT's.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
     pub seconds: f64,
@@ -49,7 +50,7 @@ pub struct Summary {
 /// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
 pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
-    let workers = Workers::new(config.training.workers, devices);
+    let workers = Workers::new(config.training.workers, devices, config.training.seed);
     let workers = workers.map_err(Error::config(&config.run_dir))?;
     let Run {
         base,
@@ -78,7 +79,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             .map(|index| order.draw(index, &training.templates, training.shorten))
             .collect();
         let made = examples(config, &checkpoint, &ontology);
-        let (grads, sums) = gradients(training, made, &records, &batch, &workers)?;
+        let (grads, sums) = gradients(training, step, made, &records, &batch, &workers)?;
         if !sums.loss.is_finite() {
             return Err(Error::Diverged {
                 step: step + 1,
@@ -187,7 +188,10 @@ impl Run {
         let base = base_checkpoint(config, &ontology, &records)?;
         let device = device.clone().autodiff();
         let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
-        let resumed = state::resume(config, &checkpoint.config, &device)?;
+        let learning = config.learning();
+        let init = Init::adapters(&device, config.training.seed);
+        checkpoint.network = learning.adapted(checkpoint.network, &init);
+        let resumed = state::resume(config, &checkpoint.network)?;
         let resumed = resumed.unwrap_or_else(|| Resumed {
             step: 0,
             network: checkpoint.network.clone(),
@@ -195,8 +199,7 @@ impl Run {
             since: Sums::default(),
             standing: Standing::default(),
         });
-        checkpoint.network = resumed.network;
-        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        checkpoint.network = learning.frozen(resumed.network);
         Ok(Self {
             base,
             ontology,
@@ -266,10 +269,11 @@ fn base_checkpoint(
     Ok(target)
 }
 
-/// Summed gradients and losses of a step, `train_batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
+/// Summed gradients and losses of step `step`, `train_batch_size` records at a time. Worker `w` takes the `w`-th share of these, in one
 /// pass or, `group_by_photo`, in one for every photo.
 fn gradients(
     training: &TrainingConfig,
+    step: usize,
     examples: Examples<'_>,
     records: &[Record],
     batch: &[Draw],
@@ -310,7 +314,7 @@ fn gradients(
         }
         Ok((grads, sums))
     };
-    let (grads, parts) = workers.gradients(&examples.checkpoint.network, work)?;
+    let (grads, parts) = workers.gradients(&examples.checkpoint.network, step, work)?;
     let mut sums = Sums::default();
     for part in &parts {
         sums.add(part);

@@ -1,12 +1,13 @@
-//! Checkpoints of a run on disk: a directory in Hugging Face layout with the optimizer beside. A checkpoint appears whole or
+//! Checkpoints of a run on disk: a directory in Hugging Face layout, or an adapter in PEFT's, with the optimizer beside. A checkpoint appears whole or
 //! not at all.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
+use model::adapter::{Adapter, save as save_adapter};
 use model::save::{save as save_weights, write as write_tensors};
-use model::{Config, Files, Qwen, init::Init, weights};
+use model::{Files, LoraConfig, Qwen, calibration, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub trait RunConfig: Clone + PartialEq + Serialize + DeserializeOwned {
     fn adamw(&self) -> AdamWConfig;
     /// How many of them are kept.
     fn save_total_limit(&self) -> usize;
+    /// The adapters that learn, if only they do.
+    fn lora(&self) -> Option<&LoraConfig>;
     /// The configuration without what is no part of what a run computes, such as where it stops early.
     #[must_use]
     fn essence(&self) -> Self;
@@ -88,23 +91,20 @@ struct BestFile {
     path: String,
 }
 
-/// Copies everything of a checkpoint that is not weights.
+/// Copies everything of the checkpoint `from` that is not weights, nor fitted to them.
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub fn copy_static(from: &Path, to: &Path) -> Result<(), Error> {
+pub fn copy_static(from: &Files, to: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
-    for entry in std::fs::read_dir(from).map_err(Error::io(from))? {
-        let path = entry.map_err(Error::io(from))?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let is_static = [".json", ".jinja", ".txt"]
-            .iter()
-            .any(|end| name.ends_with(end));
-        if is_static && name != STATE && !name.ends_with(".safetensors.index.json") {
-            std::fs::copy(&path, to.join(name)).map_err(Error::io(&path))?;
+    for suffix in [".json", ".jinja", ".txt"] {
+        for name in from.names(suffix)? {
+            let own = [STATE, calibration::FILE].contains(&name.as_str());
+            if own || name.ends_with(".safetensors.index.json") {
+                continue;
+            }
+            let bytes = from.read(&name)?.expect("just listed");
+            std::fs::write(to.join(&name), bytes).map_err(Error::io(to.join(&name)))?;
         }
     }
     Ok(())
@@ -133,8 +133,13 @@ pub fn save<C: RunConfig>(
     if beside.exists() {
         std::fs::remove_dir_all(&beside).map_err(Error::io(&beside))?;
     }
-    copy_static(base, &beside)?;
-    save_weights(network, &beside.join("model.safetensors"), Dtype::F32)?;
+    if let Some(lora) = config.lora() {
+        std::fs::create_dir_all(&beside).map_err(Error::io(&beside))?;
+        save_adapter(network, lora, base, &beside)?;
+    } else {
+        copy_static(&Files::Dir(base.to_owned()), &beside)?;
+        save_weights(network, &beside.join("model.safetensors"), Dtype::F32)?;
+    }
     let moments = optimizer.moments().iter().flat_map(|(key, pair)| {
         ["mean", "square"]
             .iter()
@@ -186,15 +191,11 @@ fn write_best(run_dir: &Path, best: Best) -> Result<(), Error> {
     std::fs::rename(&beside, &target).map_err(Error::io(&target))
 }
 
-/// The newest checkpoint of a run, or `None` where there is none.
+/// The newest checkpoint of a run that began with `network`, or `None` where there is none.
 ///
 /// # Errors
 /// If it was made under another configuration: going on would be neither run.
-pub fn resume<C: RunConfig>(
-    config: &C,
-    network: &Config,
-    device: &Device,
-) -> Result<Option<Resumed>, Error> {
+pub fn resume<C: RunConfig>(config: &C, network: &Qwen) -> Result<Option<Resumed>, Error> {
     let Some((_, path)) = checkpoints(config.run_dir())?.pop() else {
         return Ok(None);
     };
@@ -211,16 +212,19 @@ pub fn resume<C: RunConfig>(
         ));
     }
     let files = Files::Dir(path.clone());
-    let network = weights::load(
-        Qwen::new(network, &Init::lazy(device)),
-        &files,
-        DType::F32,
-        device,
-    )?;
+    let device = network.device();
+    let network = if config.lora().is_some() {
+        let mut network = network.clone();
+        Adapter::open(&files)?.attach(&mut network)?;
+        network
+    } else {
+        let empty = Qwen::new(network.config(), &Init::lazy(&device));
+        weights::load(empty, &files, DType::F32, &device)?
+    };
     let bytes = std::fs::read(path.join(OPTIMIZER)).map_err(Error::io(path.join(OPTIMIZER)))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(error.to_string()))?;
     let mut moments: BTreeMap<String, [Tensor<1>; 2]> = BTreeMap::new();
-    let plain = device.clone().without_autodiff();
+    let plain = device.without_autodiff();
     let read = |name: &str| -> Result<Tensor<1>, Error> {
         let tensor = tensors
             .tensor(name)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use model::calibration::Calibration;
 use model::engine::Settings;
+use model::lora::merge;
 use model::{Extractor, Options};
 use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
@@ -218,6 +219,7 @@ impl<'a> Watch<'a> {
         let mut checkpoint = examples.checkpoint.clone();
         let device = checkpoint.network.device().without_autodiff();
         checkpoint.network = plain(checkpoint.network, &device);
+        merge(&mut checkpoint.network); // nobody answers with an adapter
         let options = Options {
             engine: Settings::on(&device),
             device,

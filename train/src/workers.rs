@@ -4,10 +4,16 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 use model::Qwen;
+use model::lora::drop_from;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Error;
 use crate::optim::Grads;
+
+/// Where the random streams of what adapters drop begin: far above those of records and answers.
+const DROPOUT: u64 = 1 << 48;
 
 /// Threads that share a step, spread evenly over devices.
 #[derive(Debug)]
@@ -15,18 +21,19 @@ pub struct Workers {
     /// One a worker.
     pools: Vec<ThreadPool>,
     devices: Vec<Device>,
+    seed: u64,
 }
 
 impl Workers {
     /// One pool of one thread a worker, so that the products inside a pass do not spread over the others' cores. Worker `w` computes
-    /// on device `w` modulo their number; sums are made on the first.
+    /// on device `w` modulo their number; sums are made on the first. What adapters drop is drawn under `seed`.
     ///
     /// # Errors
     /// If the devices would not get the same number of workers.
     ///
     /// # Panics
     /// When a thread cannot be started.
-    pub fn new(count: usize, devices: &[Device]) -> Result<Self, String> {
+    pub fn new(count: usize, devices: &[Device], seed: u64) -> Result<Self, String> {
         if devices.is_empty() || !count.is_multiple_of(devices.len()) {
             return Err(format!(
                 "training.workers is {count} and must be a multiple of the number of devices, {}",
@@ -42,6 +49,7 @@ impl Workers {
         Ok(Self {
             pools: (0..count).map(pool).collect(),
             devices: devices.to_vec(),
+            seed,
         })
     }
 
@@ -55,20 +63,26 @@ impl Workers {
         worker % self.devices.len()
     }
 
-    /// What every worker makes of the network by its number: the sum of their gradients, and the rest in their order.
+    /// What every worker makes of the network by its number: the sum of their gradients, and the rest in their order. The same `draw` drops
+    /// the same.
     ///
     /// # Errors
     /// The first worker's that has one.
     pub fn gradients<T: Send>(
         &self,
         network: &Qwen,
+        draw: usize,
         work: impl Fn(&Qwen, usize) -> Result<(Grads, T), Error> + Sync,
     ) -> Result<(Grads, Vec<T>), Error> {
         // Weights travel once to a device, not to each of its workers.
         let there: Vec<Qwen> = self.devices.iter().map(|it| on(network, it)).collect();
         let work = |worker: usize| {
             let seat = self.seat(worker);
-            work(&on(&there[seat], &self.devices[seat]), worker)
+            let mut replica = on(&there[seat], &self.devices[seat]);
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(DROPOUT + (draw * self.count() + worker) as u64);
+            drop_from(&mut replica, rng);
+            work(&replica, worker)
         };
         let results: Vec<Result<(Grads, T), Error>> = std::thread::scope(|scope| {
             let work = &work;

@@ -194,6 +194,7 @@ fn stage_one(folder: &Path) -> std::path::PathBuf {
             max_steps: None,
         },
         evaluation: None,
+        lora: None,
     };
     sft::run(&config, &[Device::flex()])
         .expect("the run ends")
@@ -245,6 +246,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             max_steps: None,
         },
         evaluation: None,
+        lora: None,
     }
 }
 

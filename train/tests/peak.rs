@@ -5,13 +5,15 @@ use std::process::Command;
 
 use burn::tensor::Device;
 use model::init::Init;
+use model::lora::drop_from;
 use model::text::Positions;
 use model::{Config, Qwen};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use train::config::SftConfig;
 use train::example::Example;
 use train::loss::chosen;
-use train::optim::frozen;
 use train::pass::{How, Pass};
 use train::plan::{Assumed, Shape, plan};
 use vision::{Grid, Patches};
@@ -84,50 +86,60 @@ fn bytes(key: &str) -> f64 {
 struct Case {
     name: &'static str,
     records: usize,
-    frozen: bool,
+    /// What the recipe freezes, and the adapters that learn.
+    freeze: &'static str,
+    lora: &'static str,
     again: bool,
 }
 
-impl Case {
-    /// What is not trained, in the words of a configuration.
-    fn freeze(&self) -> Vec<String> {
-        if self.frozen {
-            vec!["visual".to_owned()]
-        } else {
-            vec![]
-        }
-    }
-}
-
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: "whole",
         records: 1,
-        frozen: false,
+        freeze: "[]",
+        lora: "",
         again: false,
     },
     Case {
         name: "frozen",
         records: 1,
-        frozen: true,
+        freeze: "['visual']",
+        lora: "",
         again: false,
     },
     Case {
         name: "together",
         records: 2,
-        frozen: true,
+        freeze: "['visual']",
+        lora: "",
+        again: false,
+    },
+    Case {
+        name: "adapted",
+        records: 1,
+        freeze: "[]",
+        lora: "[lora]",
+        again: false,
+    },
+    Case {
+        name: "dropped",
+        records: 1,
+        freeze: "[]",
+        lora: "[lora]\nlora_dropout = 0.1",
         again: false,
     },
     Case {
         name: "again",
         records: 1,
-        frozen: false,
+        freeze: "[]",
+        lora: "",
         again: true,
     },
     Case {
         name: "together again",
         records: 2,
-        frozen: true,
+        freeze: "['visual']",
+        lora: "",
         again: true,
     },
 ];
@@ -160,7 +172,7 @@ fn a_pass_takes_the_memory_that_was_planned() {
                 .expect("printed"),
         );
     }
-    let [whole, _, together, again, together_again] = taken[..] else {
+    let [whole, _, together, .., again, together_again] = taken[..] else {
         panic!("a figure for each case: {taken:?}");
     };
     assert!(
@@ -176,10 +188,13 @@ fn one_case() {
     let case = CASES.iter().find(|case| case.name == name);
     let case = case.expect("one of the cases");
     let config = sizes();
-    let planned = planned(case, &config);
+    let recipe = recipe(case);
+    let planned = planned(&recipe, &config);
     let device = Device::flex().autodiff();
+    let learning = recipe.learning();
     let network = Qwen::new(&config, &Init::normal(&device, 0.02, 1));
-    let network = frozen(network, &case.freeze());
+    let mut network = learning.frozen(learning.adapted(network, &Init::adapters(&device, 1)));
+    drop_from(&mut network, ChaCha8Rng::seed_from_u64(1));
     // Other pictures, so that the records share nothing.
     let examples = (0..case.records).map(|index| example(&config, index as f32));
     let examples: Vec<Example> = examples.collect();
@@ -201,21 +216,29 @@ fn one_case() {
     assert!((1.0 / FACTOR..FACTOR).contains(&ratio), "{name}: {ratio}");
 }
 
-/// Activations and gradients of the case's one pass.
-fn planned(case: &Case, config: &Config) -> f64 {
-    let freeze = case.freeze();
+fn recipe(case: &Case) -> SftConfig {
+    let Case {
+        records,
+        freeze,
+        lora,
+        again,
+        ..
+    } = case;
     let recipe = format!(
         "run_dir = 'none'\nmodel.from = 'none'\ndata = {{ train = 'none', images = 'none' }}\n[training]\n\
-         num_train_epochs = 1.0\ntrain_batch_size = {}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
-         gradient_checkpointing = {}\nfreeze = {freeze:?}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n",
-        case.records, case.again
+         num_train_epochs = 1.0\ntrain_batch_size = {records}\nlearning_rate = 1e-3\nwarmup_ratio = 0.0\nmax_grad_norm = 1.0\n\
+         gradient_checkpointing = {again}\nfreeze = {freeze}\ntemplates = ['paper']\nseed = 1\nsave_steps = 1\n{lora}\n"
     );
-    let recipe: SftConfig = toml::from_str(&recipe).expect("a whole recipe");
+    toml::from_str(&recipe).expect("a whole recipe")
+}
+
+/// Activations and gradients of the one pass of a step.
+fn planned(recipe: &SftConfig, config: &Config) -> f64 {
     let assumed = Assumed {
-        records: case.records,
+        records: recipe.training.train_batch_size,
         shape: SHAPE,
         flops: None,
     };
-    let memory = plan(&recipe, config, &assumed).memory;
+    let memory = plan(recipe, config, &assumed).memory;
     (memory.activations + memory.gradients) as f64
 }

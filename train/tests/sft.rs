@@ -16,7 +16,7 @@ use train::eval::{self, EvalOptions};
 use train::example::{Example, Examples};
 use train::log::Metrics;
 use train::loss::{chosen, response_loss};
-use train::optim::{AdamWConfig, Grads, frozen};
+use train::optim::{AdamWConfig, Grads, Learning};
 use train::pass::{How, Pass};
 use train::scratch::{Scratch, ScratchVision};
 use train::sft;
@@ -93,6 +93,7 @@ fn config(folder: &Path, run: &str) -> SftConfig {
             max_steps: None,
         },
         evaluation: None,
+        lora: None,
     }
 }
 
@@ -493,7 +494,11 @@ fn a_pass_learns_the_same_however_it_is_computed() {
         &["model"],
     ] {
         let freeze: Vec<String> = freeze.iter().map(|&it| it.to_owned()).collect();
-        let network = frozen(checkpoint.network.clone(), &freeze);
+        let learning = Learning {
+            lora: None,
+            freeze: &freeze,
+        };
+        let network = learning.frozen(checkpoint.network.clone());
         let learn = |how: How, sign: f64| {
             let pass = Pass {
                 network: &network,

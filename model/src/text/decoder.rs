@@ -8,6 +8,7 @@ use crate::attention::Visible;
 use crate::config::TextConfig;
 use crate::cpu;
 use crate::init::Init;
+use crate::linear::{Linear, named};
 use crate::norm::RmsNorm;
 use crate::rope::Rotation;
 
@@ -162,6 +163,12 @@ impl Decoder {
                 .collect(),
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
         }
+    }
+
+    /// The maps of its layers by name.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let layers = self.layers.iter_mut().enumerate();
+        layers.flat_map(|(index, layer)| named(format!("layers.{index}"), layer.linears_mut()))
     }
 
     /// The embedding rows of `ids`.

@@ -7,7 +7,7 @@ use super::{Cache, Mlp, Rows};
 use crate::attention::attend;
 use crate::config::TextConfig;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Linear, named};
 use crate::norm::RmsNorm;
 
 /// Causal grouped-query attention. Reference: `Qwen2_5_VLAttention`, transformers 5.23.0.
@@ -33,6 +33,16 @@ impl SelfAttention {
             o_proj: Linear::new(width, width, false, init),
             head_dim,
         }
+    }
+
+    /// Its maps by name.
+    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 4] {
+        [
+            ("q_proj", &mut self.q_proj),
+            ("k_proj", &mut self.k_proj),
+            ("v_proj", &mut self.v_proj),
+            ("o_proj", &mut self.o_proj),
+        ]
     }
 
     /// Attention inside each sequence of `rows`; `layer` is the index under which `caches` keep keys and values.
@@ -105,6 +115,12 @@ impl DecoderLayer {
             post_attention_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
             mlp: Mlp::new(config.hidden_size, config.intermediate_size, false, init),
         }
+    }
+
+    /// Its maps by name.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let attention = named("self_attn", self.self_attn.linears_mut());
+        attention.chain(named("mlp", self.mlp.linears_mut()))
     }
 
     /// # Shapes

@@ -31,6 +31,15 @@ impl Mlp {
         }
     }
 
+    /// Its maps by name.
+    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 3] {
+        [
+            ("gate_proj", &mut self.gate_proj),
+            ("up_proj", &mut self.up_proj),
+            ("down_proj", &mut self.down_proj),
+        ]
+    }
+
     /// # Shapes
     /// - `x` and the result: `[n, d]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {

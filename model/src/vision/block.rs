@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, activation::gelu};
 use crate::attention::{Visible, attend};
 use crate::config::VisionConfig;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Linear, named};
 use crate::norm::RmsNorm;
 use crate::rope::Rotation;
 use crate::text::Mlp;
@@ -72,6 +72,12 @@ impl VisionBlock {
         }
     }
 
+    /// Its maps by name.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let attn = [("qkv", &mut self.attn.qkv), ("proj", &mut self.attn.proj)];
+        named("attn", attn).chain(named("mlp", self.mlp.linears_mut()))
+    }
+
     /// # Shapes
     /// - `x` and the result: `[p, d]`
     pub fn forward(&self, x: Tensor<2>, rotation: &Rotation, spans: &[Range<usize>]) -> Tensor<2> {
@@ -104,6 +110,11 @@ impl Merger {
             ),
             unit,
         }
+    }
+
+    /// Its maps by the names of checkpoints, which count the activation between them.
+    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 2] {
+        [("mlp.0", &mut self.mlp.0), ("mlp.2", &mut self.mlp.1)]
     }
 
     /// # Shapes

@@ -10,7 +10,7 @@ use ::vision::Patches;
 use super::{Layout, Merger, VisionBlock};
 use crate::config::VisionConfig;
 use crate::init::Init;
-use crate::linear::Linear;
+use crate::linear::{Linear, named};
 use crate::rope::Rotation;
 
 /// The patch projection as the checkpoint names it.
@@ -52,6 +52,14 @@ impl VisionTower {
             merger: Merger::new(config, init),
             config: config.clone(),
         }
+    }
+
+    /// The maps of its blocks and its merger by name; the patch projection is stored as a convolution and left out.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let blocks = self.blocks.iter_mut().enumerate();
+        let blocks =
+            blocks.flat_map(|(index, block)| named(format!("blocks.{index}"), block.linears_mut()));
+        blocks.chain(named("merger", self.merger.linears_mut()))
     }
 
     /// The tokens of `images`, in order.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{
-    AnnotateArgs, DeviceName, ImportCommand, ModelArgs, SampleArgs, above_zero, at_least_one,
+    AnnotateArgs, DeviceName, DtypeName, ImportCommand, ModelArgs, SampleArgs, above_zero,
+    at_least_one,
 };
 
 /// `more-r1 data …`.
@@ -187,6 +188,23 @@ pub struct CalibrateArgs {
     /// The facts.
     #[command(flatten)]
     pub records: RecordArgs,
+}
+
+/// `more-r1 merge`.
+#[derive(Debug, Clone, Args)]
+pub struct MergeArgs {
+    /// The checkpoint that the adapter was trained beside; without it the mini inside this binary.
+    #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The adapter, in PEFT's layout.
+    #[arg(long, env = "MORE_R1_ADAPTER", value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// The folder to write, in Hugging Face layout; must not be there.
+    #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Number format of the written weights; what is added is added in f32.
+    #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
+    pub dtype: DtypeName,
 }
 
 /// `more-r1 eval`.

@@ -21,8 +21,8 @@ mod serve;
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use import::{ImportArgs, ImportCommand, MoreArgs, SampleArgs, StrataName};
 pub use learn::{
-    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, PlanArgs, RecordArgs, ReportArgs, SftArgs,
-    SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, MergeArgs, PlanArgs, RecordArgs, ReportArgs,
+    SftArgs, SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;
@@ -81,6 +81,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Fit the temperature of a model's probabilities on a data set.
     Calibrate(CalibrateArgs),
+    /// Add an adapter to its base and write a checkpoint that needs neither.
+    Merge(MergeArgs),
     /// Make a key for `serve --api-keys`.
     Key(KeyArgs),
     /// Ask a running service whether it is ready; ends with 0 when it is.
@@ -93,6 +95,9 @@ pub struct ModelArgs {
     /// A checkpoint in Hugging Face layout; without it the mini inside this binary.
     #[arg(long, env = "MORE_R1_MODEL", value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// A low-rank adapter in PEFT's layout, added to the model's weights when it is loaded: that of a run with `[lora]`, or of PEFT itself.
+    #[arg(long, env = "MORE_R1_ADAPTER", value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
     /// What computes: cpu, or cuda (cuda:1 is the second GPU), which needs a build with the feature of that name.
     #[arg(
         long,

@@ -22,8 +22,8 @@ struct Report {
 }
 
 pub fn run(args: &CalibrateArgs, json: bool) -> Result<(), Failure> {
-    let Some(dir) = args.model.model.clone() else {
-        let reason = "calibrate writes beside the weights: give --model DIR";
+    let Some(dir) = args.model.adapter.as_ref().or(args.model.model.as_ref()) else {
+        let reason = "calibrate writes beside the weights: give --model DIR, or --adapter DIR";
         return Err(UsageError(reason.to_owned()).into());
     };
     let settings = ModelSettings::resolve(&args.model)?;
@@ -53,9 +53,8 @@ pub fn run(args: &CalibrateArgs, json: bool) -> Result<(), Failure> {
     })?;
     let file = dir.join(FILE);
     let text = serde_json::to_string_pretty(&calibration).map_err(anyhow::Error::new)?;
-    std::fs::write(&file, text + "\n").map_err(|error| {
-        Failure::Usage(format!("--model: cannot write {}: {error}", file.display()))
-    })?;
+    std::fs::write(&file, text + "\n")
+        .map_err(|error| Failure::Usage(format!("cannot write {}: {error}", file.display())))?;
     let report = Report {
         records: answers.len(),
         ece: result.ece,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use model::template::{ContentPart, Message};
-use model::{Checkpoint, Sampling, generate};
+use model::{Sampling, generate};
 use serde::Serialize;
 use vision::{Limits, Patches};
 
@@ -31,12 +31,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
         .iter()
         .map(|path| read_file("--image", path))
         .collect::<Result<Vec<_>, _>>()?;
-    let checkpoint = Checkpoint::open(
-        &settings.files,
-        settings.options.dtype,
-        &settings.options.device,
-    )
-    .map(|it| Arc::new(it.for_answering()))?;
+    let checkpoint = settings.checkpoint().map(Arc::new)?;
     let images = files
         .iter()
         .map(|file| {

@@ -11,6 +11,7 @@ mod generate;
 mod health;
 mod import;
 mod key;
+mod merge;
 mod plan;
 mod preprocess;
 mod report;
@@ -56,16 +57,19 @@ impl From<FieldError> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::Failed(error)
+        match error.downcast_ref() {
+            Some(model::Error::Adapter(_)) => Self::Usage(format!("{error:#}")),
+            _ => Self::Failed(error),
+        }
     }
 }
 
 impl From<model::Error> for Failure {
     fn from(error: model::Error) -> Self {
         match error {
-            model::Error::Input { .. } | model::Error::PromptTooLong { .. } => {
-                Self::Usage(error.to_string())
-            }
+            model::Error::Input { .. }
+            | model::Error::PromptTooLong { .. }
+            | model::Error::Adapter(_) => Self::Usage(error.to_string()),
             other => Self::Failed(other.into()),
         }
     }
@@ -76,6 +80,7 @@ impl From<::train::Error> for Failure {
         match error {
             ::train::Error::Config { .. }
             | ::train::Error::Data(_)
+            | ::train::Error::Model(model::Error::Adapter(_))
             | ::train::Error::Record { .. } => Self::Usage(error.to_string()),
             other => Self::Failed(other.into()),
         }
@@ -148,6 +153,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(args, json),
         Command::Report(args) => report::run(&args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
+        Command::Merge(args) => merge::run(&args, json),
         Command::Key(args) => key::run(&args, json),
         Command::Health(args) => health::run(&args, json),
     }

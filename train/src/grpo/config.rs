@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::LoraConfig;
 use proto::{Ontology, Template};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::loss::{LossType, Terms};
 use super::mix::{Mixing, Strategy};
 use crate::Error;
 use crate::config::{Checks, ontology_or_more, read_toml};
-use crate::optim::AdamWConfig;
+use crate::optim::{AdamWConfig, Learning};
 use crate::pass::How;
 use crate::state::RunConfig;
 use crate::watch::{Evaluation, Metric, Watch};
@@ -33,6 +34,8 @@ pub struct GrpoConfig {
     pub training: Training,
     /// How it is evaluated meanwhile; not at all without.
     pub evaluation: Option<Evaluation>,
+    /// Adapters that learn in place of the network; without it all that is not frozen does.
+    pub lora: Option<LoraConfig>,
 }
 
 /// Where the questions are. Traces in them are not read.
@@ -255,7 +258,8 @@ impl GrpoConfig {
                     .iter()
                     .all(|it| it.metric_for_best_model != Metric::Loss),
                 "evaluation.metric_for_best_model must be \"f1\" or \"accuracy\": there are no traces to have a loss",
-            )?;
+            )?
+            .lora(config.lora.as_ref(), training.gradient_checkpointing)?;
         Ok(config)
     }
 
@@ -287,6 +291,14 @@ impl GrpoConfig {
         }
     }
 
+    /// What of the network learns.
+    pub(super) fn learning(&self) -> Learning<'_> {
+        Learning {
+            lora: self.lora.as_ref(),
+            freeze: &self.training.freeze,
+        }
+    }
+
     /// The constants of the objective.
     pub(super) fn terms(&self) -> Terms {
         Terms {
@@ -307,6 +319,10 @@ impl RunConfig for GrpoConfig {
 
     fn save_total_limit(&self) -> usize {
         self.training.save_total_limit
+    }
+
+    fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
     }
 
     fn essence(&self) -> Self {

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device};
 use model::guide::{Lexicon, Script};
+use model::init::Init;
 use model::{Checkpoint, Files, Qwen};
 use proto::{Form, Ontology};
 use rand::{RngExt, SeedableRng};
@@ -37,7 +38,7 @@ use crate::config::learning_rate;
 use crate::data::{Record, read_records};
 use crate::example::{Asked, Examples, check_labels};
 use crate::log::{self, Completion, Log, Sampled, Sums};
-use crate::optim::{AdamW, frozen};
+use crate::optim::{AdamW, plain};
 use crate::state::Snapshot;
 use crate::watch::Standing;
 use crate::workers::Workers;
@@ -57,7 +58,7 @@ pub struct Summary {
     pub standing: Standing,
     /// Whether it ended since nothing better was to be expected.
     pub stopped_early: bool,
-    /// The trained checkpoint, in Hugging Face layout.
+    /// The trained checkpoint in Hugging Face layout, or its adapter in PEFT's.
     pub checkpoint: PathBuf,
     /// Seconds this call took.
     pub seconds: f64,
@@ -141,7 +142,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
         let (mut told, mut norm, mut rate) = (Update::default(), 0.0, 0.0);
         for iteration in 0..updates {
             let step = index * updates + iteration;
-            let (grads, update) = made.gradients(&run.policy(), iteration)?;
+            let (grads, update) = made.gradients(&run.policy(), index, iteration)?;
             norm = grads.norm();
             if !(update.loss.is_finite() && norm.is_finite()) {
                 return Err(Error::Diverged {
@@ -227,7 +228,7 @@ impl<'a> Run<'a> {
         devices: &'a [Device],
     ) -> Result<Self, Error> {
         let grpo = &config.grpo;
-        let workers = Workers::new(config.training.workers, devices);
+        let workers = Workers::new(config.training.workers, devices, config.training.seed);
         let workers = workers.map_err(Error::config(&config.run_dir))?;
         let fault = |reason: String| Error::Config {
             path: config.run_dir.clone(),
@@ -249,7 +250,15 @@ impl<'a> Run<'a> {
         let files = Files::Dir(config.model.clone());
         let first = devices[0].clone().autodiff();
         let mut checkpoint = Checkpoint::open(&files, DType::F32, &first)?;
-        checkpoint.network = frozen(checkpoint.network, &config.training.freeze);
+        // As passes compute, or its distance from itself would not be 0. Weights that nobody changes stay one copy for both.
+        let how = config.how();
+        let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
+        let references =
+            kept_near.map(|device| how.rounded(&plain(checkpoint.network.clone(), device)));
+        let references = references.collect();
+        let init = Init::adapters(&first, config.training.seed);
+        let learning = config.learning();
+        checkpoint.network = learning.frozen(learning.adapted(checkpoint.network, &init));
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
             let end = &checkpoint.generation.eos_token_id;
@@ -257,11 +266,6 @@ impl<'a> Run<'a> {
             let ontology = Arc::new(ontology.clone());
             Arc::new(Script::new(tokenizer, lexicon, ontology, Form::Trace))
         });
-        // As passes compute, or its distance from itself would not be 0.
-        let dtype = config.how().dtype();
-        let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
-        let references =
-            kept_near.map(|device| Ok(Checkpoint::open(&files, dtype, device)?.network));
         let weights = grpo.reward_weights.clone();
         Ok(Self {
             config,
@@ -272,7 +276,7 @@ impl<'a> Run<'a> {
             devices,
             workers,
             checkpoint,
-            references: references.collect::<Result<_, model::Error>>()?,
+            references,
             script,
             ontology,
         })
@@ -280,13 +284,12 @@ impl<'a> Run<'a> {
 
     /// Goes on from the newest checkpoint, if there is one: the updates done, the optimizer, how evaluations went.
     fn resume(&mut self) -> Result<(usize, AdamW, Standing), Error> {
-        let device = self.devices[0].clone().autodiff();
-        let resumed = state::resume(self.config, &self.checkpoint.config, &device)?;
+        let resumed = state::resume(self.config, &self.checkpoint.network)?;
         let Some(resumed) = resumed else {
             let optimizer = AdamW::new(self.config.training.adamw);
             return Ok((0, optimizer, Standing::default()));
         };
-        self.checkpoint.network = frozen(resumed.network, &self.config.training.freeze);
+        self.checkpoint.network = self.config.learning().frozen(resumed.network);
         Ok((resumed.step, resumed.optimizer, resumed.standing))
     }
 

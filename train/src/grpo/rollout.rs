@@ -8,6 +8,7 @@ use model::engine::{Job, Picture, Settings};
 use model::generate::Chat;
 use model::guide::{Script, SixSteps};
 use model::lanes::Lanes;
+use model::lora::merge;
 use model::{Checkpoint, FinishReason, Sampling};
 use proto::Enforce;
 
@@ -84,7 +85,9 @@ impl Drawing<'_> {
         seeds: &[u64],
     ) -> Result<Vec<Vec<Rollout>>, Error> {
         let (grpo, mut checkpoint) = (self.grpo, self.checkpoint.clone());
-        checkpoint.network = self.how.rounded(&plain(checkpoint.network, device));
+        checkpoint.network = plain(checkpoint.network, device);
+        merge(&mut checkpoint.network);
+        checkpoint.network = self.how.rounded(&checkpoint.network);
         let checkpoint = Arc::new(checkpoint.for_answering());
         let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
         let longest = prompt.unwrap_or(0) + grpo.max_completion_length;

@@ -110,14 +110,15 @@ impl<'a> Updates<'a> {
         }
     }
 
-    /// The gradient of update `iteration` (from 0). The first notes what the answers' tokens were worth when they were drawn: the
-    /// network has not moved since, so its ratio is 1.
+    /// The gradient of update `iteration` (from 0) of batch `index`. The first notes what the answers' tokens were worth when they were drawn: the
+    /// network has not moved since, so its ratio is 1. Adapters drop the same in all of them, so that ratios tell nothing but the change.
     ///
     /// # Errors
     /// None of its own.
     pub fn gradients(
         &mut self,
         policy: &Policy<'_>,
+        index: usize,
         iteration: usize,
     ) -> Result<(Grads, Update), Error> {
         let share = self.groups.len().div_ceil(policy.workers.count()).max(1);
@@ -137,7 +138,8 @@ impl<'a> Updates<'a> {
             }
             Ok((grads, (sums, noted)))
         };
-        let (grads, parts) = policy.workers.gradients(&policy.checkpoint.network, work)?;
+        let network = &policy.checkpoint.network;
+        let (grads, parts) = policy.workers.gradients(network, index, work)?;
         let (mut sums, mut noted) = (Update::default(), vec![]);
         for (update, part) in parts {
             sums.add(&update);

@@ -40,7 +40,7 @@ pub(super) fn of_pass(
     let (read, layer) = blocks(
         Room::Decoder,
         text.num_hidden_layers,
-        decoder(network, shape),
+        decoder(network, shape) + census.adapters * shape.rows() as u64,
         rows,
     );
     let merger = u64::from(census.reached(Room::Merger)) * merger(network, shape);

@@ -7,14 +7,15 @@ use super::activations::{attended, patches};
 use super::{Census, Room, Shape};
 
 /// Operations of one record: `2N` a row forward for a room of `N` parameters, as many again for the gradient of what comes in where
-/// gradients flow, and as many for that of the weights where they are trained; attention has no weights, but two factors.
+/// gradients flow, and twice the trained parameters for their own gradients; attention has no weights, but two factors.
 pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 {
     let merged: u64 = (shape.photo + shape.crop) as u64;
     let p: u64 = patches(network, shape).iter().sum();
     let (n, response) = (shape.rows() as u64, shape.response as u64);
-    let linear = |room: Room, rows: u64| {
-        let passes = 1 + u64::from(census.reached(room)) + u64::from(census.trains(room));
-        (2 * passes * census.parameters(room)) as f64 * rows as f64
+    let linear = |weights: Room, reached: Room, rows: u64| {
+        let passes = 1 + u64::from(census.reached(reached));
+        let numbers = passes * census.parameters(weights) + census.trained(weights);
+        (2 * numbers) as f64 * rows as f64
     };
     let attention = |room: Room, pairs: u64, width: usize| {
         let passes = 1 + 2 * u64::from(census.reached(room));
@@ -23,20 +24,18 @@ pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 
     let (vision, text) = (&network.vision, &network.text);
     // A tied head multiplies by the embedding, which costs nothing where rows are looked up.
     let head = if network.tie_word_embeddings {
-        let reached = u64::from(census.reached(Room::Head));
-        let passes = 1 + reached + u64::from(census.trains(Room::Embedding));
-        (2 * passes * census.parameters(Room::Embedding)) as f64 * response as f64
+        Room::Embedding
     } else {
-        linear(Room::Head, response)
+        Room::Head
     };
-    linear(Room::Vision, p)
+    linear(Room::Vision, Room::Vision, p)
         + attention(Room::Vision, attended(network, shape), vision.hidden_size)
-        + linear(Room::Merger, merged)
-        + linear(Room::Decoder, n)
+        + linear(Room::Merger, Room::Merger, merged)
+        + linear(Room::Decoder, Room::Decoder, n)
         + attention(
             Room::Decoder,
             text.num_hidden_layers as u64 * n * n,
             text.hidden_size,
         )
-        + head
+        + linear(head, Room::Head, response)
 }
