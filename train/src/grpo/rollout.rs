@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::engine::{Job, Picture, Settings};
+use model::engine::{Job, Limits, Picture, Settings};
 use model::generate::Chat;
 use model::guide::{Script, SixSteps};
 use model::lanes::Lanes;
@@ -13,6 +13,9 @@ use proto::Enforce;
 use super::config::Grpo;
 use crate::Error;
 use crate::example::Asked;
+
+/// Answers under way at most, if the engine's tokens allow: nobody waits for a first word here, so more than a service has.
+const AT_ONCE: usize = 64;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,15 @@ pub fn roll_out(
     let checkpoint = Arc::new(checkpoint.for_answering());
     let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
     let longest = prompt.unwrap_or(0) + grpo.max_completion_length;
-    let lanes = Lanes::new(Arc::clone(&checkpoint), Settings::default(), longest);
+    let limits = Limits {
+        sequences: AT_ONCE,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        ..Settings::default()
+    };
+    let lanes = Lanes::new(Arc::clone(&checkpoint), settings, longest);
     let mut jobs: Vec<Job> = vec![];
     for question in asked {
         let pictures: Vec<Picture> = question.patches.iter().cloned().map(Picture::new).collect();
