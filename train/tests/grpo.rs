@@ -1,6 +1,7 @@
 //! Stage 2: the objective against a float64 reference written independently, and end to end on a toy: a run that was interrupted ends
 //! where an uninterrupted one does, answers that are drawn depend on nothing but weights and seed.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
@@ -132,6 +133,7 @@ fn corpus(folder: &Path) {
         train: 16,
         dev: 4,
         test: 4,
+        hard: false,
     })
     .expect("the corpus is written");
 }
@@ -259,11 +261,13 @@ impl Reward for Brief {
     }
 
     fn score(&self, judged: &Judged<'_>) -> f64 {
-        let mut letters: Vec<char> = judged.response.chars().collect();
-        letters.sort_unstable();
-        letters.dedup();
-        -(letters.len() as f64) / 10.0
+        -(letters(judged.response) as f64) / 10.0
     }
+}
+
+/// Different ones.
+fn letters(text: &str) -> usize {
+    text.chars().collect::<HashSet<char>>().len()
 }
 
 fn rewards() -> Rewards {
@@ -444,6 +448,66 @@ fn what_is_rewarded_grows() {
     let (first, last) = (mean(&lines[..4]), mean(&lines[lines.len() - 4..]));
     assert!(last > first + 0.2, "{first} {last}");
     assert!(lines.iter().all(|it| it.kl == 0.0));
+}
+
+/// 1 for every third number of different letters: a third of the groups has no spread.
+struct Coarse;
+
+impl Reward for Coarse {
+    fn name(&self) -> &'static str {
+        "brief"
+    }
+
+    fn score(&self, judged: &Judged<'_>) -> f64 {
+        f64::from(letters(judged.response).is_multiple_of(3))
+    }
+}
+
+/// Without a reference, groups without spread are not computed; with one that counts next to nothing they are. The network ends the same.
+#[test]
+fn groups_without_spread_may_be_left_out() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    let run = |name: &str, beta: f64| {
+        let mut config = config(folder.path(), &model, name);
+        config.grpo.rewards = vec!["brief".to_owned()];
+        config.grpo.reward_weights = None;
+        config.grpo.beta = beta;
+        config.training.max_steps = Some(4);
+        let rewards = Rewards::paper(1024).with(Box::new(Coarse));
+        let done = grpo::run(&config, rewards, &Device::flex()).expect("the run ends");
+        let weights = std::fs::read(done.checkpoint.join("model.safetensors")).expect("saved");
+        (metrics(&config), weights)
+    };
+    let (left_out, weights) = run("left-out", 0.0);
+    let (computed, others) = run("computed", 1e-30);
+    let silent = left_out.iter().map(|it| it.frac_reward_zero_std);
+    assert!(
+        silent.clone().any(|it| it > 0.0) && silent.clone().any(|it| it < 1.0),
+        "{left_out:?}"
+    );
+    for (a, b) in left_out.iter().zip(&computed) {
+        assert!(
+            (a.grad_norm - b.grad_norm).abs() <= 1e-4 * b.grad_norm,
+            "{a:?} {b:?}"
+        );
+        assert!((a.loss - b.loss).abs() < 1e-6, "{a:?} {b:?}");
+    }
+    let parsed = |bytes: &[u8]| -> Vec<f32> {
+        let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+        let values = bytes[8 + length..].chunks_exact(4);
+        values
+            .map(|it| f32::from_le_bytes(it.try_into().expect("four bytes")))
+            .collect()
+    };
+    let (weights, others) = (parsed(&weights), parsed(&others));
+    let gaps = weights
+        .iter()
+        .zip(&others)
+        .map(|(a, b)| f64::from((a - b).abs()));
+    let gap = gaps.sum::<f64>() / weights.len() as f64; // a step is 1e-2
+    assert!(gap < 1e-5, "{gap}");
 }
 
 /// The grammar leads every answer to its end, so it is never cut, and the format reward says nothing.

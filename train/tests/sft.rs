@@ -31,6 +31,7 @@ fn corpus(folder: &Path) -> PathBuf {
         train: 16,
         dev: 1,
         test: 4,
+        hard: false,
     })
     .expect("the corpus is written");
     out

@@ -43,6 +43,9 @@ pub struct SynthArgs {
     /// Facts to judge by.
     #[arg(long, env = "MORE_R1_TEST", default_value_t = 100, value_name = "N")]
     pub test: usize,
+    /// Rare idioms, facts that only the world holds, bad light, one fact a picture: more than a quarter of it teaches.
+    #[arg(long, env = "MORE_R1_HARD")]
+    pub hard: bool,
 }
 
 /// `more-r1 train …`.

@@ -16,6 +16,7 @@ pub fn synth(args: SynthArgs, json: bool) -> Result<(), Failure> {
         train: args.train,
         dev: args.dev,
         test: args.test,
+        hard: args.hard,
     };
     let summary = generate(&options).map_err(anyhow::Error::new)?;
     print(json, &summary, |summary| words(&options, summary))

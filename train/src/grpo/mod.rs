@@ -99,7 +99,7 @@ pub struct Metrics {
     /// The share of answers that were cut.
     #[serde(rename = "completions/clipped_ratio")]
     pub clipped_ratio: f64,
-    /// Nats a token when the answers were drawn.
+    /// Nats a token when the answers were drawn; without a reference, of groups with spread.
     pub entropy: f64,
     /// Norm of the last update's gradient before clipping.
     pub grad_norm: f64,
@@ -138,7 +138,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
         let (epoch, questions) = &batches[index];
         let start = Instant::now();
         let batch = run.batch(index, questions)?;
-        let mut made = Updates::new(&batch.groups);
+        let mut made = Updates::new(&batch.groups, config.terms());
         let (mut told, mut norm, mut rate) = (Update::default(), 0.0, 0.0);
         for iteration in 0..updates {
             let step = index * updates + iteration;
@@ -463,7 +463,7 @@ impl Batch {
             clip: share(told.clipped_low + told.clipped_high),
             mean_length: self.tokens() / count,
             clipped_ratio: cut as f64 / count,
-            entropy: made.told.entropy / self.tokens(),
+            entropy: made.told.entropy / made.told.drawn.max(1.0),
             grad_norm: made.grad_norm,
             lr: made.lr,
             tokens_per_second: self.tokens() / made.seconds,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use model::engine::{Job, Picture, Settings};
+use model::engine::{Job, Limits, Picture, Settings};
 use model::generate::Chat;
 use model::guide::{Script, SixSteps};
 use model::lanes::Lanes;
@@ -17,6 +17,9 @@ use crate::Error;
 use crate::example::Asked;
 use crate::optim::plain;
 use crate::pass::How;
+
+/// Answers under way at most, if the engine's tokens allow: nobody waits for a first word here, so more than a service has.
+const AT_ONCE: usize = 64;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +94,15 @@ impl Drawing<'_> {
         let checkpoint = Arc::new(checkpoint.for_answering());
         let prompt = asked.iter().map(|it| it.prompt.ids.len()).max();
         let longest = prompt.unwrap_or(0) + grpo.max_completion_length;
-        let lanes = Lanes::new(Arc::clone(&checkpoint), Settings::on(device), longest);
+        let limits = Limits {
+            sequences: AT_ONCE,
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            ..Settings::on(device)
+        };
+        let lanes = Lanes::new(Arc::clone(&checkpoint), settings, longest);
         let mut jobs: Vec<Job> = vec![];
         for (question, seeds) in asked.iter().zip(seeds.chunks(grpo.num_generations)) {
             let pictures: Vec<Picture> =

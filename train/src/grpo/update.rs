@@ -1,5 +1,5 @@
 //! The gradient of the objective over a batch of groups, question by question: all answers to a question are one pass that reads
-//! their prompt once.
+//! their prompt once. A group that cannot move the network is not computed.
 
 use model::{Checkpoint, Qwen};
 
@@ -41,6 +41,11 @@ impl Group {
         &self.advantages
     }
 
+    /// Whether any answer was better than another.
+    fn has_spread(&self) -> bool {
+        self.advantages.iter().any(|&advantage| advantage != 0.0)
+    }
+
     /// What its tokens, worth `old` when they were drawn and `reference` to the Stage-1 model, are compared with.
     fn fixed(&self, old: Vec<f32>, reference: Option<Vec<f32>>) -> Fixed {
         let answers = self.examples.iter().zip(&self.advantages);
@@ -80,6 +85,8 @@ pub struct Update {
     pub loss: f64,
     /// Nats over all tokens when they were drawn: of the first update.
     pub entropy: f64,
+    /// The tokens these are of.
+    pub drawn: f64,
     /// Sums over the tokens of all updates.
     pub told: Told,
 }
@@ -89,6 +96,7 @@ impl Update {
     pub fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.entropy += other.entropy;
+        self.drawn += other.drawn;
         self.told.add(&other.told);
     }
 }
@@ -96,16 +104,21 @@ impl Update {
 /// The updates that one batch makes.
 #[derive(Debug)]
 pub struct Updates<'a> {
-    groups: &'a [Group],
+    groups: Vec<&'a Group>,
     /// Of every group, known after the first update.
     fixed: Vec<Fixed>,
 }
 
 impl<'a> Updates<'a> {
-    /// None made yet.
-    pub fn new(groups: &'a [Group]) -> Self {
+    /// None made yet. Without a reference the gradient of a group without spread is zero, so it is left out.
+    pub fn new(groups: &'a [Group], terms: Terms) -> Self {
+        let teaches = |group: &&Group| terms.beta > 0.0 || group.has_spread();
+        let mut teaching: Vec<&Group> = groups.iter().filter(teaches).collect();
+        if teaching.is_empty() {
+            teaching.extend(groups.first()); // the optimizer makes its step, with a gradient of zero
+        }
         Self {
-            groups,
+            groups: teaching,
             fixed: vec![],
         }
     }
@@ -122,7 +135,7 @@ impl<'a> Updates<'a> {
         iteration: usize,
     ) -> Result<(Grads, Update), Error> {
         let share = self.groups.len().div_ceil(policy.workers.count()).max(1);
-        let (groups, fixed) = (self.groups, &self.fixed);
+        let (groups, fixed) = (&self.groups, &self.fixed);
         let work = |network: &Qwen, worker: usize| {
             let reference = policy.references.get(policy.workers.seat(worker));
             let pair = Pair { network, reference };
@@ -131,7 +144,7 @@ impl<'a> Updates<'a> {
             let to = (from + share).min(groups.len());
             for place in from..to {
                 let known = (iteration > 0).then(|| fixed[place].clone());
-                let (part, update, fixed) = pass(pair, policy, &groups[place], known);
+                let (part, update, fixed) = pass(pair, policy, groups[place], known);
                 grads.add(part);
                 sums.add(&update);
                 noted.push(fixed);
@@ -173,11 +186,12 @@ fn pass(
         how: policy.how,
     };
     let (grads, (update, fixed)) = pass.gradient(|scores| {
-        let mut entropy = 0.0;
+        let (mut entropy, mut drawn) = (0.0, 0.0);
         let fixed = known.unwrap_or_else(|| {
             let plain = scores.clone().without_autodiff();
             let nats = (plain.clone().exp() * plain.clone()).sum().neg();
             entropy = f64::from(nats.into_scalar::<f32>());
+            drawn = plain.dims()[0] as f64;
             let reference = reference.map(|reference| {
                 let scores = response_scores(reference, examples, temperature);
                 numbers(chosen(scores, examples))
@@ -188,6 +202,7 @@ fn pass(
         let update = Update {
             loss: f64::from(made.loss.clone().into_scalar::<f32>()),
             entropy,
+            drawn,
             told: made.told,
         };
         (made.loss, (update, fixed))

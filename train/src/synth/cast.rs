@@ -5,6 +5,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use super::Aim;
 use super::claims::can_have;
 use super::headline::{Headline, compose};
 use super::rule::{Statement, is_held_out};
@@ -35,11 +36,12 @@ const FRONT: usize = 5;
 /// At most this many hang or stand behind.
 const BEHIND: usize = 4;
 
-/// Chooses text, objects and questions. In training, no pair of object and entity is a held-out one.
-pub fn choose(training: bool, rng: &mut ChaCha8Rng) -> Cast {
+/// Chooses text, objects and questions. In training, no pair of object and entity is a held-out one. A hard corpus asks one question
+/// about a picture: what Stage 2 asks about, Stage 1 has never read.
+pub fn choose(aim: Aim, rng: &mut ChaCha8Rng) -> Cast {
     let relation = *Relation::ALL.choose(rng).expect("there are relations");
-    let headline = compose(relation, training, rng);
-    let objects = objects(&headline, training, rng);
+    let headline = compose(relation, aim, rng);
+    let objects = objects(&headline, aim.training, rng);
     let main = headline.story.statements[0].entity;
     let mut entities = vec![main];
     if rng.random_bool(0.3) {
@@ -54,9 +56,12 @@ pub fn choose(training: bool, rng: &mut ChaCha8Rng) -> Cast {
     }
     let mut facts = Vec::new();
     for entity in entities {
-        ask(&headline, &objects, entity, training, &mut facts, rng);
+        ask(&headline, &objects, entity, aim.training, &mut facts, rng);
     }
     facts.shuffle(rng);
+    if aim.hard {
+        facts.truncate(1);
+    }
     Cast {
         headline,
         objects,

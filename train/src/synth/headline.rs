@@ -5,10 +5,11 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::Aim;
 use super::claims::{Said, can_have, is_mutual, organisations, places, say};
 use super::phrases::{
-    ADVERBS, BYSTANDERS, FRONT_BYSTANDERS, LEADS, OPENERS, PERSON_FILLERS, PLACE_FILLERS, Slot,
-    TAILS, mentions,
+    ADVERBS, ASIDES, BYSTANDERS, FRONT_BYSTANDERS, LEADS, OPENERS, PERSON_FILLERS, PLACE_FILLERS,
+    Slot, TAILS, mentions,
 };
 use super::rule::{Statement, Story};
 use super::world::{
@@ -63,9 +64,9 @@ impl Headline {
 }
 
 /// Composes a headline whose main statement has the relation. In training, no statement is a held-out pair.
-pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Headline {
+pub fn compose(relation: Relation, aim: Aim, rng: &mut ChaCha8Rng) -> Headline {
     loop {
-        if let Some(headline) = attempt(relation, training, rng) {
+        if let Some(headline) = attempt(relation, aim, rng) {
             return headline;
         }
     }
@@ -75,14 +76,14 @@ pub fn compose(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Head
 const DRAWS: usize = 1000;
 
 /// Draws a meaning and words for it; nothing when the words never fit.
-fn attempt(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Option<Headline> {
+fn attempt(relation: Relation, aim: Aim, rng: &mut ChaCha8Rng) -> Option<Headline> {
     let (subject, main) = loop {
         let candidates: Vec<Depicted> = identities()
             .into_iter()
             .filter(|&object| can_have(object, relation))
             .collect();
         let subject = *candidates.choose(rng).expect("every relation has subjects");
-        if let Some(said) = say(subject, relation, training, &[], rng) {
+        if let Some(said) = say(subject, relation, aim, &[], rng) {
             break (subject, said);
         }
     };
@@ -95,7 +96,7 @@ fn attempt(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Option<H
             .collect();
         // Buildings and countries have one relation only.
         if let Some(&other) = others.choose(rng) {
-            said.extend(say(subject, other, training, &said, rng));
+            said.extend(say(subject, other, aim, &said, rng));
         }
     }
     // One extra clause at most: with two, the longest statements would not fit the length.
@@ -105,7 +106,7 @@ fn attempt(relation: Relation, training: bool, rng: &mut ChaCha8Rng) -> Option<H
         _ => (None, None),
     };
     for _ in 0..DRAWS {
-        let words = assemble(subject, &said, bystander, aside, rng);
+        let words = assemble(subject, &said, bystander, aside, aim.hard, rng);
         if LENGTH.contains(&words.tokens.iter().filter(|token| !is_mark(token)).count()) {
             return Some(words.finish(subject, &said, bystander));
         }
@@ -161,6 +162,7 @@ fn assemble(
     said: &[Said],
     bystander: Option<Depicted>,
     aside: Option<Entity>,
+    hard: bool,
     rng: &mut ChaCha8Rng,
 ) -> Words {
     let mut words = Words::default();
@@ -220,7 +222,13 @@ fn assemble(
         words.put(pick(&BYSTANDERS, rng), person.entity());
     }
     if let Some(entity) = aside {
-        words.put(pick(mentions(entity.class), rng), Some(entity));
+        let name = entity.class != Class::Nationality; // which is an adjective
+        let asides = if hard && name && rng.random_bool(0.6) {
+            &ASIDES[..]
+        } else {
+            mentions(entity.class)
+        };
+        words.put(pick(asides, rng), Some(entity));
     }
     words
 }

@@ -37,12 +37,23 @@ pub struct SynthOptions {
     pub out: PathBuf,
     /// Chooses the corpus; the world is the same for every seed.
     pub seed: u64,
-    /// Records for training, about five a picture.
+    /// Records for training, about five a picture, one in a hard corpus.
     pub train: usize,
     /// Records for development.
     pub dev: usize,
     /// Records for the test.
     pub test: usize,
+    /// Rare idioms, facts that only the world holds, bad light, one question a picture: a corpus that a quarter of it does not teach.
+    pub hard: bool,
+}
+
+/// What a picture and its text are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Aim {
+    /// Whether held-out pairs are left out.
+    training: bool,
+    /// Whether the corpus is a hard one.
+    hard: bool,
 }
 
 /// Everything that can go wrong while writing a corpus.
@@ -99,7 +110,7 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
             if left == 0 {
                 break;
             }
-            let mut sample = sample(options.seed, split, index)?;
+            let mut sample = sample(options, split, index)?;
             sample.records.truncate(left);
             left -= sample.records.len();
             bar.inc(sample.records.len() as u64);
@@ -128,16 +139,21 @@ fn write_error(path: &Path, source: std::io::Error) -> Error {
 }
 
 /// Makes one picture and its records; depends on nothing but the arguments.
-fn sample(seed: u64, split: Split, index: usize) -> Result<Sample, Error> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+fn sample(options: &SynthOptions, split: Split, index: usize) -> Result<Sample, Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     // A stream for each picture: no split can repeat the numbers of another.
     rng.set_stream(((split as u64) << 48) | index as u64);
     let name = format!("{}-{index:06}.jpg", split.name());
-    let cast = cast::choose(split == Split::Train, &mut rng);
-    let scene = scene::render(&cast.objects, &mut rng).map_err(|source| Error::Encode {
-        name: name.clone(),
-        source,
-    })?;
+    let aim = Aim {
+        training: split == Split::Train,
+        hard: options.hard,
+    };
+    let cast = cast::choose(aim, &mut rng);
+    let scene =
+        scene::render(&cast.objects, aim.hard, &mut rng).map_err(|source| Error::Encode {
+            name: name.clone(),
+            source,
+        })?;
     let text = cast.headline.text();
     let records = cast.facts.iter().map(|fact| {
         let object = cast.objects[fact.object];

@@ -2,7 +2,7 @@
 //! and the entity, stated by the text or held by the world. Also which pairs training never sees. Reads no pixels and
 //! no words: stories are already structured here.
 
-use super::world::{Class, Depicted, Entity, Relation, tie};
+use super::world::{CITIES, Class, Depicted, Entity, Relation, TEAMS, identities, tie};
 
 /// "`subject` has `relation` to `entity`", stated by a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,37 @@ impl Story {
             is_private(statement.relation)
         };
         private && tie(object, entity).is_none()
+    }
+}
+
+/// What lies between a person and an entity where a text only hints at something (`phrases::GOSSIP`, in hard corpora). Politicians
+/// govern, coaches live and athletes were born in the place, unless it is the home of their team; whoever is in the same team is a
+/// partner, everybody else an opponent; one's own team is a tie of the world, others are opposed, and politicians lead federations.
+pub fn known(subject: Depicted, entity: Entity) -> Option<Relation> {
+    let team = |object: Depicted| match object {
+        Depicted::Athlete { team, .. } | Depicted::Coach(team) => Some(team),
+        _ => None,
+    };
+    match entity.class {
+        _ if !subject.is_person() => None,
+        Class::City | Class::Country => Some(match subject {
+            Depicted::Politician(_) => Relation::Governance,
+            Depicted::Athlete { team, .. } if CITIES[TEAMS[team].city] != entity => Relation::Birth,
+            _ => Relation::Residence,
+        }),
+        Class::Person => {
+            let other = identities()
+                .into_iter()
+                .find(|other| other.name() == Some(entity.name));
+            Some(if other.and_then(team) == team(subject) {
+                Relation::Partner
+            } else {
+                Relation::Opponent
+            })
+        }
+        Class::Federation if team(subject).is_none() => Some(Relation::LeaderOf),
+        Class::Team => tie(subject, entity).or(Some(Relation::OpposedTo)),
+        _ => None,
     }
 }
 

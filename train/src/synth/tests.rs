@@ -1,9 +1,12 @@
 //! What a corpus promises: traces a strict reader accepts, labels spread evenly, nothing to win by looking at one
 //! modality only, held-out pairs kept out, the same bytes for the same seed.
 
+mod hard;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +15,7 @@ use super::cast::{self, Cast};
 use super::draw::Setting;
 use super::rule::{Statement, Story, is_held_out};
 use super::world::{AWARDS, Depicted, Entity, Relation, TEAMS, tie};
-use super::{Split, SynthOptions, generate, sample, trace};
+use super::{Aim, Split, SynthOptions, generate, sample, trace};
 use crate::data::read_records;
 
 /// One question with everything that leads to its answer.
@@ -23,10 +26,38 @@ struct Case {
     relation: Option<Relation>,
 }
 
+const PLAIN: Aim = Aim {
+    training: true,
+    hard: false,
+};
+const PLAIN_TEST: Aim = Aim {
+    training: false,
+    hard: false,
+};
+const HARD_TEST: Aim = Aim {
+    training: false,
+    hard: true,
+};
+const HARD: Aim = Aim {
+    training: true,
+    hard: true,
+};
+
+fn options(seed: u64, hard: bool) -> SynthOptions {
+    SynthOptions {
+        out: PathBuf::new(),
+        seed,
+        train: 0,
+        dev: 0,
+        test: 0,
+        hard,
+    }
+}
+
 /// Casts and cases of pictures that are never drawn.
-fn cases(training: bool, pictures: Range<u64>) -> (Vec<Cast>, Vec<Case>) {
+fn cases(aim: Aim, pictures: Range<u64>) -> (Vec<Cast>, Vec<Case>) {
     let casts: Vec<Cast> = pictures
-        .map(|seed| cast::choose(training, &mut ChaCha8Rng::seed_from_u64(seed)))
+        .map(|seed| cast::choose(aim, &mut ChaCha8Rng::seed_from_u64(seed)))
         .collect();
     let cases = casts.iter().enumerate().flat_map(|(index, cast)| {
         cast.facts.iter().map(move |fact| {
@@ -86,7 +117,7 @@ fn template(casts: &[Cast], case: &Case) -> (Vec<String>, &'static str) {
 #[test]
 fn one_modality_wins_nothing() {
     // Measured: 0.22 for pairs, 0.01 for whole texts by counting on themselves, 0.00 for the others.
-    let (casts, cases) = cases(true, 0..5_600);
+    let (casts, cases) = cases(PLAIN, 0..5_600);
     let (known, asked) = cases.split_at(20_000);
     let pair = counted_f1(known, asked, |case| (case.object, case.entity));
     let object = counted_f1(known, asked, |case| case.object);
@@ -115,7 +146,7 @@ fn one_modality_wins_nothing() {
 
 #[test]
 fn another_text_destroys_the_label() {
-    let (casts, cases) = cases(true, 0..2_000);
+    let (casts, cases) = cases(PLAIN, 0..2_000);
     let positive: Vec<&Case> = cases
         .iter()
         .filter(|case| case.relation.is_some())
@@ -132,7 +163,7 @@ fn another_text_destroys_the_label() {
 
 #[test]
 fn labels_have_usable_shares() {
-    let (_, cases) = cases(true, 0..4_400);
+    let (_, cases) = cases(PLAIN, 0..4_400);
     let share = |relation: Option<Relation>| {
         cases
             .iter()
@@ -150,19 +181,19 @@ fn labels_have_usable_shares() {
 
 #[test]
 fn held_out_pairs_never_train() {
-    let pairs = |training| -> HashSet<(Depicted, Entity)> {
-        let (_, cases) = cases(training, 0..3_000);
+    let pairs = |aim| -> HashSet<(Depicted, Entity)> {
+        let (_, cases) = cases(aim, 0..3_000);
         cases
             .into_iter()
             .map(|case| (case.object, case.entity))
             .collect()
     };
     assert!(
-        pairs(true)
+        pairs(PLAIN)
             .iter()
             .all(|&(object, entity)| !is_held_out(object, entity))
     );
-    let later = pairs(false);
+    let later = pairs(PLAIN_TEST);
     let unseen = later
         .iter()
         .filter(|&&(object, entity)| is_held_out(object, entity))
@@ -172,8 +203,13 @@ fn held_out_pairs_never_train() {
 
 #[test]
 fn traces_are_strictly_readable() {
+    readable(PLAIN_TEST);
+    readable(HARD_TEST);
+}
+
+fn readable(aim: Aim) {
     let ontology = proto::Ontology::more();
-    let (casts, cases) = cases(false, 0..1_500);
+    let (casts, cases) = cases(aim, 0..1_500);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut distinct = HashSet::new();
     for (index, case) in cases.iter().enumerate() {
@@ -206,7 +242,12 @@ fn traces_are_strictly_readable() {
 /// The comparison in step 3 is true to the story: the names agree exactly when there is a relation.
 #[test]
 fn traces_compare_equal_names_for_relations_only() {
-    let (casts, cases) = cases(false, 0..1_500);
+    compare_equal_names(PLAIN_TEST);
+    compare_equal_names(HARD_TEST);
+}
+
+fn compare_equal_names(aim: Aim) {
+    let (casts, cases) = cases(aim, 0..1_500);
     for case in &cases {
         let story = &casts[case.cast].headline.story;
         let same = story
@@ -274,16 +315,18 @@ fn the_rule_for_held_out_pairs_does_not_drift() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let make = |seed, split| {
-        let sample = sample(seed, split, 3).expect("pictures can be encoded");
-        (sample.jpeg, sample.records)
-    };
-    assert_eq!(make(7, Split::Train), make(7, Split::Train));
-    assert_ne!(make(7, Split::Train), make(8, Split::Train));
-    assert_ne!(
-        make(7, Split::Dev).1[0].text,
-        make(7, Split::Test).1[0].text
-    );
+    for hard in [false, true] {
+        let make = |seed, split| {
+            let sample = sample(&options(seed, hard), split, 3).expect("pictures can be encoded");
+            (sample.jpeg, sample.records)
+        };
+        assert_eq!(make(7, Split::Train), make(7, Split::Train));
+        assert_ne!(make(7, Split::Train), make(8, Split::Train));
+        assert_ne!(
+            make(7, Split::Dev).1[0].text,
+            make(7, Split::Test).1[0].text
+        );
+    }
 }
 
 #[test]
@@ -295,6 +338,7 @@ fn a_corpus_on_disk_reads_back() {
         train: 12,
         dev: 4,
         test: 4,
+        hard: false,
     };
     let summary = generate(&options).expect("the folder is writable");
     assert!(summary.min_trace_chars > 1_024);
@@ -333,5 +377,5 @@ fn a_corpus_on_disk_reads_back() {
 fn a_meaning_without_fitting_words_is_given_up() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     rng.set_stream(4871);
-    assert!(!cast::choose(true, &mut rng).headline.tokens.is_empty());
+    assert!(!cast::choose(PLAIN, &mut rng).headline.tokens.is_empty());
 }

@@ -1,9 +1,11 @@
 //! The words of headlines, as tables: how each relation is put, and what surrounds it. `{}` stands for the entity
 //! (or a bystander), `@` for the subject. No table is consulted for a label: the tables are filed under it.
 
+mod rare;
 mod tables;
 
 use super::world::{Class, Depicted, Relation};
+pub use rare::{ASIDES, GOSSIP, idioms};
 use tables::table;
 
 /// Where a phrase stands in the sentence.
