@@ -476,7 +476,7 @@ fn groups_without_spread_may_be_left_out() {
         config.grpo.beta = beta;
         config.training.max_steps = Some(4);
         let rewards = Rewards::paper(1024).with(Box::new(Coarse));
-        let done = grpo::run(&config, rewards, &Device::flex()).expect("the run ends");
+        let done = grpo::run(&config, rewards, &[Device::flex()]).expect("the run ends");
         let weights = std::fs::read(done.checkpoint.join("model.safetensors")).expect("saved");
         (metrics(&config), weights)
     };

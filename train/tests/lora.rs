@@ -34,6 +34,7 @@ fn corpus(folder: &Path) {
     generate(&SynthOptions {
         out: folder.join("data"),
         seed: 3,
+        hard: false,
         train: 16,
         dev: 4,
         test: 4,

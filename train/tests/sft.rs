@@ -252,12 +252,12 @@ fn a_run_keeps_its_best_checkpoint_and_ends_when_nothing_better_comes() {
         serde_json::json!({"step": best.step, "metric": "loss", "value": least, "path": path})
     );
     // The best and the last, and no other.
-    let mut kept = vec![];
+    let mut kept: Vec<usize> = vec![];
     for entry in std::fs::read_dir(&config.run_dir).expect("the run's folder") {
         let name = entry.expect("readable").file_name();
         kept.extend(
             name.to_str()
-                .and_then(|it| it.strip_prefix("checkpoint-")?.parse().ok()),
+                .and_then(|it| it.strip_prefix("checkpoint-")?.parse::<usize>().ok()),
         );
     }
     kept.sort_unstable();
@@ -674,7 +674,7 @@ fn a_model_learns_to_answer_with_the_label_alone() {
     let mut traced = self::config(folder.path(), "traced");
     traced.training.target = Form::Label;
     traced.training.max_steps = Some(0);
-    sft::run(&traced, &Device::flex()).expect("a tokenizer is made");
+    sft::run(&traced, &[Device::flex()]).expect("a tokenizer is made");
     let tokenizer = |run: &SftConfig| {
         let path = run.run_dir.join("base/tokenizer.json");
         std::fs::read_to_string(path).expect("it was written")
