@@ -87,10 +87,16 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
     let device = Device::flex();
-    let whole = config(folder.path(), "whole");
+    let short = |run: &str| {
+        let mut config = config(folder.path(), run);
+        config.training.num_train_epochs = 0.75;
+        config.training.gradient_accumulation_steps = 1;
+        config
+    };
+    let whole = short("whole");
     let done = sft::run(&whole, std::slice::from_ref(&device)).expect("the run ends");
     assert_eq!(done.steps, 6);
-    let mut cut = config(folder.path(), "cut");
+    let mut cut = short("cut");
     cut.training.max_steps = Some(3);
     sft::run(&cut, std::slice::from_ref(&device)).expect("the first part ends");
     cut.training.max_steps = None;
@@ -98,14 +104,15 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     assert_eq!(metrics(&whole.run_dir), metrics(&cut.run_dir));
     same_files(&whole.run_dir, &cut.run_dir, 6);
     let losses = numbers(&whole.run_dir, "loss");
-    assert!(losses[5] < losses[0] - 0.5, "it learns: {losses:?}");
+    assert!(losses[5] < losses[0] - 2.0, "it learns: {losses:?}");
     looks_as_written(&done.checkpoint);
 
     // Another share dropped is another run.
-    let mut other = config(folder.path(), "other");
+    let mut other = short("other");
+    other.training.max_steps = Some(2);
     other.lora.as_mut().expect("adapters").lora_dropout = 0.0;
     sft::run(&other, std::slice::from_ref(&device)).expect("the run ends");
-    assert_ne!(losses[1..], numbers(&other.run_dir, "loss")[1..]);
+    assert_ne!(losses[..2], numbers(&other.run_dir, "loss")[..]);
 }
 
 /// The adapter that PEFT was asked about: the same configuration, the same tensors under the same names. Their values depend on the
@@ -294,7 +301,8 @@ fn stage_two_learns_with_adapters_and_goes_on_exactly() {
     once.grpo.num_iterations = 1;
     once.training.max_steps = Some(1);
     grpo::run(&once, rewards(), std::slice::from_ref(&device)).expect("the run ends");
-    assert_eq!(numbers(&once.run_dir, "kl"), [0.0]);
+    let kl = numbers(&once.run_dir, "kl")[0];
+    assert!(kl.abs() < 1e-6, "{kl}: the reference adds in another order");
     let kl = numbers(&whole.run_dir, "kl");
     assert!(kl[7] > kl[0], "it leaves the reference: {kl:?}");
     // The adapter it ends with fits the base it began with.
