@@ -1,5 +1,5 @@
 #!/bin/sh
-# Both stages of the paper with the mini on a hard corpus, evaluated: configs/mini-stage-2.sh [SEED [STRATEGY...]]
+# Both stages of the paper with the mini on a hard corpus, evaluated: examples/both-stages.sh [SEED [STRATEGY...]]
 # Prints each command before it runs it. What is done is passed over and what was interrupted goes on, so the same command again is
 # right after a kill. SEED is Stage 2's: runs of several seeds and strategies start from one Stage 1. BINARY is the program; without it
 # cargo builds and runs it. LABEL_ONLY=1 also trains the baseline on labels.
