@@ -466,7 +466,7 @@ fn examples_in_one_pass_learn_what_each_learns_alone() {
     }
 }
 
-/// What is computed again on the way back is what it was, so the gradient has the same bits, whatever learns. In bf16 it is near.
+/// What is computed again on the way back is what it was but for rounding, so the gradient is too, whatever learns. In bf16 it is near.
 #[test]
 fn a_pass_learns_the_same_however_it_is_computed() {
     let folder = TempDir::new().expect("the temporary folder is writable");
@@ -522,9 +522,11 @@ fn a_pass_learns_the_same_however_it_is_computed() {
         let (other, same) = learn(again, 1.0);
         let norm = other.norm();
         difference.add(other);
-        assert!(norm > 0.0 && loss.to_bits() == same.to_bits(), "{freeze:?}");
+        // The way there keeps no tape, so kernels of our own compute it, and burn's operations what is computed again.
+        let near_enough = |a: f32, b: f32| (a - b).abs() <= 1e-5 * a.abs();
+        assert!(norm > 0.0 && near_enough(loss, same), "{freeze:?}");
         assert!(
-            difference.norm() == 0.0,
+            difference.norm() <= 1e-5 * norm,
             "{freeze:?}: {} of {norm}",
             difference.norm()
         );
@@ -533,7 +535,7 @@ fn a_pass_learns_the_same_however_it_is_computed() {
         let (mut difference, near) = learn(half(kept), -1.0);
         let (other, same) = learn(half(again), 1.0);
         let (exact, _) = learn(kept, 1.0);
-        assert!(near.to_bits() == same.to_bits() && (near - loss).abs() < 1e-2 * loss);
+        assert!((near - same).abs() < 1e-3 * loss && (near - loss).abs() < 1e-2 * loss);
         let mut error = learn(half(kept), -1.0).0;
         error.add(exact);
         println!("{freeze:?}: bf16 {:.2e} of {norm:.2e}", error.norm());
@@ -543,8 +545,8 @@ fn a_pass_learns_the_same_however_it_is_computed() {
         );
         difference.add(other);
         assert!(
-            difference.norm() == 0.0,
-            "{freeze:?}: {}",
+            difference.norm() <= 1e-2 * norm,
+            "{freeze:?}: {} of {norm} in bf16",
             difference.norm()
         );
     }
