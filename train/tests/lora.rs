@@ -304,7 +304,8 @@ fn stage_two_learns_with_adapters_and_goes_on_exactly() {
     let kl = numbers(&once.run_dir, "kl")[0];
     assert!(kl.abs() < 1e-6, "{kl}: the reference adds in another order");
     let kl = numbers(&whole.run_dir, "kl");
-    assert!(kl[7] > kl[0], "it leaves the reference: {kl:?}");
+    let left = kl.iter().all(|&kl| kl > 1e-3);
+    assert!(left, "it leaves the reference: {kl:?}");
     // The adapter it ends with fits the base it began with.
     let checkpoint = Checkpoint::open(&Files::Dir(BASE.into()), DType::F32, &device);
     let adapter = Adapter::open(&Files::Dir(done.checkpoint)).expect("written");
