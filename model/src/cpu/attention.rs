@@ -113,7 +113,9 @@ impl Work<'_> {
         multiply(&scores, self.keys, v, y, self.head_dim);
         for (y, total) in y.chunks_exact_mut(self.head_dim).zip(totals) {
             let scale = 1.0 / total;
-            y.iter_mut().for_each(|y| *y *= scale);
+            for y in y.iter_mut() {
+                *y *= scale;
+            }
         }
     }
 }
