@@ -348,7 +348,7 @@ fn renamed(key: &str) -> Files {
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let mut views: Vec<_> = tensors.tensors();
     views.sort_by(|a, b| a.0.cmp(&b.0));
-    views[0].0 = key.to_owned();
+    key.clone_into(&mut views[0].0);
     let weights = safetensors::serialize(views, None).expect("serialised");
     let config = files.read(CONFIG).expect("readable").expect("there");
     embedded(config, weights)

@@ -154,7 +154,7 @@ fn masked(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// `golden/events.py` writes the same with TensorBoard's own classes.
+    /// `golden/events.py` writes the same with the classes of `TensorBoard`.
     #[test]
     fn the_bytes_are_tensorboards() {
         let golden = include_bytes!("../tests/golden/events.bin");

@@ -52,7 +52,7 @@ pub fn response_scores(
     let images = rows.images();
     let image_rows = (!images.is_empty()).then(|| network.encode_images(&images));
     let hidden = network.hidden(&rows.spans(), image_rows, &mut []); // [rows, d]
-    rows.scores(network, hidden, temperature)
+    rows.scores(network, &hidden, temperature)
 }
 
 /// Examples as the rows of one pass: first those that all prompts begin with, then the rest of each.
@@ -97,7 +97,7 @@ impl<'a> ResponseRows<'a> {
     pub(crate) fn scores(
         &self,
         network: &Qwen,
-        hidden: Tensor<2>,
+        hidden: &Tensor<2>,
         temperature: Option<f64>,
     ) -> Tensor<2> {
         let shared = self.shared.tokens;

@@ -73,7 +73,7 @@ impl Pass<'_> {
         let (mut grad, told) = walk.begin(x, |x| {
             let network = how.around_blocks(network);
             let hidden = network.decoder().normed(x);
-            loss(rows.scores(&network, hidden, self.temperature))
+            loss(rows.scores(&network, &hidden, self.temperature))
         });
         for (index, x) in entered.into_iter().enumerate().rev() {
             if learning.up_to_layer(index) {

@@ -23,6 +23,7 @@ pub const ASIDES: [&str; 5] = [
 ];
 
 /// Verb phrases that say a relation of the subject in other words.
+#[expect(clippy::too_many_lines, reason = "one table of phrases")]
 pub const fn idioms(relation: Relation, subject: Depicted) -> &'static [&'static str] {
     if matches!(subject, Depicted::Flag(_)) {
         return &[
