@@ -3,8 +3,6 @@
 mod binary;
 
 use std::fs;
-use std::path::Path;
-use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

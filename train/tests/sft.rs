@@ -400,7 +400,7 @@ fn devices_share_the_workers_evenly() {
     let error = sft::run(&config, &[Device::flex(), Device::flex()]).expect_err("one is left over");
     let said = error.to_string();
     assert!(
-        said.contains("training.workers is 3") && said.contains("2"),
+        said.contains("training.workers is 3") && said.contains('2'),
         "{said}"
     );
 }
