@@ -5,8 +5,8 @@ use burn::tensor::{Device, Shape, Tensor};
 
 use crate::Qwen;
 
-/// Lays the weights of linear maps so that `x · Wᵀ` reads them in order. On flex a product of few rows otherwise copies the whole
-/// weight first, every time: that was 44 % of the instructions sampled while answering (`docs/log.md`). The weights take no more
+/// Lays the weights of linear maps so that `x · Wᵀ` reads them in order. On flex burn's product of few rows otherwise copies the
+/// whole weight first, every time: that was 44 % of the instructions sampled while answering (`docs/log.md`); those of our own (ADR 14) read many rows faster so. The weights take no more
 /// room: `[out, in]` becomes a view of `[in, out]`. Training does not want it: its backward pass reads them the other way round.
 pub fn for_answering(network: Qwen) -> Qwen {
     if network.device() != Device::flex() {

@@ -1,5 +1,5 @@
-//! Scaled dot-product attention of one sequence: scores of a few queries, their softmax, the weighed values, while they are in the
-//! nearest cache. Keys and values are read where they lie. What is hidden has a weight of exactly 0, so that keys behind those a query
+//! Scaled dot-product attention of one sequence: scores of a few queries, their softmax, the weighed values, while they are in a
+//! near cache. Keys and values are read where they lie. What is hidden has a weight of exactly 0, so that finite keys behind those a query
 //! sees change no bit.
 
 use burn::tensor::Tensor;
@@ -19,6 +19,22 @@ pub fn attend(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, visible: &Visible) ->
     let arch = arch()?;
     let [queries, heads, head_dim] = q.dims();
     let [keys, key_heads, _] = k.dims();
+    assert_eq!(
+        k.dims(),
+        [keys, key_heads, head_dim],
+        "keys for {:?}",
+        q.dims()
+    );
+    assert_eq!(k.dims(), v.dims(), "keys and values");
+    assert!(
+        keys > 0 && heads % key_heads == 0,
+        "{:?} for {:?}",
+        k.dims(),
+        q.dims()
+    );
+    if let Visible::Mask(mask) = visible {
+        assert_eq!(mask.dims(), [queries, keys], "what is visible");
+    }
     let (held_q, held_k, held_v) = (held(q)?, held(k)?, held(v)?);
     let held_mask = match visible {
         Visible::All => None,

@@ -1,6 +1,7 @@
 //! The network's arithmetic on CPUs: f32 tensors of burn's flex backend are read where they lie, vector instructions are chosen at run
-//! time, and one pass over memory does what takes burn's operations several (ADR 14). No gradients, no other type, no other backend: there
-//! each function gives `None`, and its caller goes on with burn's operations. Those are also what each is tested against.
+//! time, and one pass over memory does what takes burn's operations several (ADR 14). No gradients, no other type, no other backend, no values
+//! out of order, no CPU without fused multiplication and addition: there a function gives `None`, and its caller goes on with burn's
+//! operations. Those are also what each is tested against. `peak_and_total` reads plain slices anywhere.
 //!
 //! The bits of a row do not depend on the rows beside it: every sum has its terms in one order, whatever the tile.
 //!
@@ -26,8 +27,13 @@ pub use self::attention::attend;
 pub use self::product::{Map, affine};
 pub use self::rows::{feed_forward, normalised, peak_and_total, rotated};
 
-/// Multiplications from which work is divided among the threads of rayon's pool.
+/// Multiplications from which work is divided among the threads of rayon's pool: a tenth of a millisecond of one core.
 const WORTH_DIVIDING: usize = 1 << 22;
+
+/// Whether one thread does `rows` rows of a product of this size by itself.
+pub fn is_small(rows: usize, inner: usize, out: usize) -> bool {
+    rows * inner * out < WORTH_DIVIDING
+}
 
 /// The vector instructions of this machine; none where a fused multiplication and addition would be a call.
 fn arch() -> Option<Arch> {
@@ -39,7 +45,9 @@ fn arch() -> Option<Arch> {
 
 /// Whether these functions compute with tensors of `dtype` on `device`.
 pub fn computes(dtype: DType, device: &Device) -> bool {
-    arch().is_some() && dtype == DType::F32 && *device == Device::flex()
+    // Devices are equal whether they keep gradients or not.
+    let plain = *device == Device::flex() && !device.is_autodiff();
+    arch().is_some() && dtype == DType::F32 && plain
 }
 
 /// A tensor on flex outside of autodiff.

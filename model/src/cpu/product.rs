@@ -1,6 +1,6 @@
 //! Rows times a matrix, in the two orders in which a matrix may lie. Tiles of the result are held in registers while both factors are read
-//! once; each value is one sum over the inner index, from its first to its last (`weighed`) or lane by lane (`dots`). Allocates nothing
-//! but the result; packs nothing, since rows are few where an answer is written.
+//! once; each value is one sum over the inner index, from its first to its last (`weighed`) or lane by lane (`dots`). Packs
+//! nothing, since rows are few where an answer is written.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Held, WORTH_DIVIDING, arch, held, tensor, values};
+use super::{Held, arch, held, is_small, tensor, values};
 
 /// `x · wᵀ + b`, as [`crate::linear::affine`] means it. The weight may lie as `[out, in]` or, transposed, as `[in, out]`.
 pub fn affine(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Tensor<2>> {
@@ -24,7 +24,7 @@ pub fn affine(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Op
 pub struct Map {
     weight: Held,
     bias: Option<Held>,
-    inner: usize,
+    pub(super) inner: usize,
     out: usize,
     inner_first: bool,
 }
@@ -34,6 +34,9 @@ impl Map {
     pub fn of(weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Self> {
         arch()?;
         let [out, inner] = weight.dims();
+        if let Some(bias) = bias {
+            assert_eq!(bias.dims(), [out], "a bias for [{out}, {inner}]");
+        }
         let bias = match bias {
             Some(bias) => Some(held(bias)?),
             None => None,
@@ -54,6 +57,12 @@ impl Map {
     /// `[n, out]` of `[n, in]`.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let Self { inner, out, .. } = *self;
+        assert_eq!(
+            x.len() % inner,
+            0,
+            "{} values for [{out}, {inner}]",
+            x.len()
+        );
         let matrix = if self.inner_first {
             let start = self.weight.layout().start_offset();
             Matrix::inner_first(&self.weight.storage()[start..], out)
@@ -109,9 +118,9 @@ impl<'a> Matrix<'a> {
 /// # Shapes
 /// - `x`: `[n, inner]`, `y`: `[n, out]`
 pub(super) fn multiply(x: &[f32], inner: usize, matrix: &Matrix<'_>, y: &mut [f32], out: usize) {
-    let rows = x.len() / inner.max(1);
+    let rows = x.len() / inner;
     let threads = rayon::current_num_threads();
-    if threads < 2 || rows * inner * out < WORTH_DIVIDING {
+    if threads < 2 || is_small(rows, inner, out) {
         return run(x, inner, matrix, y, out);
     }
     if rows >= threads * MOST_ROWS {

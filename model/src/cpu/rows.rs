@@ -16,6 +16,7 @@ pub(super) const LANES: usize = 16;
 /// - `x` and the result: `[n, d]`, `weight`: `[d]`
 pub fn normalised(x: &Tensor<2>, weight: &Tensor<1>, eps: f64) -> Option<Tensor<2>> {
     let arch = arch()?;
+    assert_eq!(x.dims()[1], weight.dims()[0], "rows and weight of a norm");
     let (held_x, held_weight) = (held(x)?, held(weight)?);
     let (x_values, weight) = (values(&held_x)?, values(&held_weight)?);
     let mut y = vec![0.0; x_values.len()];
@@ -58,9 +59,11 @@ impl WithSimd for Normalise<'_> {
 /// - `x` and the result: `[n, heads, head_dim]`, `cos`, `sin`: `[n, 1, head_dim / 2]`
 pub fn rotated(x: &Tensor<3>, cos: &Tensor<3>, sin: &Tensor<3>) -> Option<Tensor<3>> {
     let arch = arch()?;
-    let [_, heads, head_dim] = x.dims();
-    let half = cos.dims()[2];
-    assert_eq!(head_dim, 2 * half, "heads of {head_dim}, angles of {half}");
+    let [rows, heads, head_dim] = x.dims();
+    let half = head_dim / 2;
+    for table in [cos, sin] {
+        assert_eq!(table.dims(), [rows, 1, half], "angles for {:?}", x.dims());
+    }
     let (held_x, held_cos, held_sin) = (held(x)?, held(cos)?, held(sin)?);
     let (x_values, cos, sin) = (values(&held_x)?, values(&held_cos)?, values(&held_sin)?);
     let mut y = vec![0.0; x_values.len()];
@@ -112,10 +115,12 @@ impl WithSimd for Rotate<'_> {
 /// # Shapes
 /// - `x` and the result: `[n, d]`
 pub fn feed_forward(x: &Tensor<2>, gate: &Map, up: &Map, down: &Map) -> Option<Tensor<2>> {
+    let arch = arch()?;
+    assert_eq!(x.dims()[1], gate.inner, "rows and weight of a gate");
     let held_x = held(x)?;
     let x_values = values(&held_x)?;
     let (mut gated, up) = (gate.apply(x_values), up.apply(x_values));
-    Arch::new().dispatch(Gate {
+    arch.dispatch(Gate {
         gate: &mut gated,
         up: &up,
     });
@@ -154,10 +159,10 @@ pub(super) fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum()
 }
 
-/// Where `exp` is taken for 0, and its negative for the largest argument.
+/// Where `exp` is taken for 0, and behind its negative for infinity.
 const LOWEST: f32 = -87.0;
 
-/// `eˣ` within 2 units in the last place, without a branch; exactly 0 below −87, `e⁸⁷` above 87, NaN for NaN.
+/// `eˣ` within a relative error of 2⁻²², without a branch; exactly 0 below −87, infinity above 87, NaN for NaN.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; `eʳ` by a polynomial (the coefficients are Cephes' `expf`), 2ⁿ by its exponent.
 #[inline(always)]
@@ -182,6 +187,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let power = power.mul_add(r * r, r) + 1.0;
     let two_to_n = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     let y = power * two_to_n;
+    let y = if x > -LOWEST { f32::INFINITY } else { y };
     if x < LOWEST { 0.0 } else { y }
 }
 

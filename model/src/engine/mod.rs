@@ -29,6 +29,7 @@ use self::schedule::Schedule;
 pub use self::schedule::{Id, Limits, TooLong};
 use self::sequence::Sequence;
 use crate::checkpoint::{Checkpoint, Prompt};
+use crate::cpu::is_small;
 use crate::generate::{Completion, FinishReason, Guide};
 use crate::qwen::Span;
 use crate::sampling::{Sampling, log_probability};
@@ -473,16 +474,15 @@ impl Engine {
         );
         let checkpoint = &*self.checkpoint;
         let tokens: usize = plan.iter().map(|&(_, count)| count).sum();
-        if tokens <= FEW {
+        let text = &checkpoint.config.text;
+        if is_small(tokens, text.hidden_size, text.intermediate_size) {
+            // No product is worth another thread's waking up.
             return run(checkpoint, fed);
         }
         // Inside of the pool, so that the pieces of a product are not handed over one by one.
         rayon::scope(|_| run(checkpoint, fed))
     }
 }
-
-/// So few tokens are not worth another thread's waking up: steps of answers, not of prompts.
-const FEW: usize = 32;
 
 /// New tokens of one sequence.
 struct Fed<'a> {
