@@ -179,8 +179,14 @@ fn best(scores: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
 
 /// `log softmax(logits)[id]`
 pub fn log_probability(logits: &[f32], id: u32) -> f32 {
+    log_probabilities(logits)(id)
+}
+
+/// `log softmax(logits)`, id by id.
+fn log_probabilities(logits: &[f32]) -> impl Fn(u32) -> f32 {
     let (top, total) = peak_and_total(logits);
-    (f64::from(logits[id as usize] - top) - total.ln()) as f32
+    let total = total.ln();
+    move |id| (f64::from(logits[id as usize] - top) - total) as f32
 }
 
 /// The `count` most probable ids with their log-probabilities, the most probable first; of equals the first.
@@ -196,8 +202,8 @@ pub fn top_log_probabilities(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
         ids.truncate(count);
     }
     ids.sort_unstable_by(order);
-    let probability = |id| (id, log_probability(logits, id));
-    ids.into_iter().map(probability).collect()
+    let probability = log_probabilities(logits);
+    ids.into_iter().map(|id| (id, probability(id))).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::product::{Matrix, multiply};
 use super::rows::{exp, highest, sum};
-use super::{WORTH_DIVIDING, arch, held, tensor, values};
+use super::{WORTH_DIVIDING, arch, in_order, tensor, values};
 use crate::attention::Visible;
 
 /// Rows of scores made at once.
@@ -35,16 +35,13 @@ pub fn attend(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, visible: &Visible) ->
     if let Visible::Mask(mask) = visible {
         assert_eq!(mask.dims(), [queries, keys], "what is visible");
     }
-    let (held_q, held_k, held_v) = (held(q)?, held(k)?, held(v)?);
+    let (held_q, held_k, held_v) = (in_order(q)?, in_order(k)?, in_order(v)?);
     let held_mask = match visible {
         Visible::All => None,
-        Visible::Mask(mask) => Some(held(mask)?),
+        Visible::Mask(mask) => Some(in_order(mask)?),
     };
-    let (q_values, k, v) = (values(&held_q)?, values(&held_k)?, values(&held_v)?);
-    let mask = match &held_mask {
-        None => None,
-        Some(mask) => Some(values(mask)?),
-    };
+    let (q_values, k, v) = (values(&held_q), values(&held_k), values(&held_v));
+    let mask = held_mask.as_ref().map(values);
     let group = heads / key_heads;
     let work = Work {
         arch,

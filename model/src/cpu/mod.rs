@@ -1,7 +1,6 @@
 //! The network's arithmetic on CPUs: f32 tensors of burn's flex backend are read where they lie, vector instructions are chosen at run
-//! time, and one pass over memory does what takes burn's operations several (ADR 14). No gradients, no other type, no other backend, no values
-//! out of order, no CPU without fused multiplication and addition: there a function gives `None`, and its caller goes on with burn's
-//! operations. Those are also what each is tested against. `peak_and_total` reads plain slices anywhere.
+//! time, and one pass over memory does what takes burn's operations several (ADR 14). No gradients, no other type, no other backend, no CPU
+//! without fused multiplication and addition: there a function gives `None`, and its caller goes on with burn's operations. Those are also what each is tested against. `peak_and_total` reads plain slices anywhere.
 //!
 //! The bits of a row do not depend on the rows beside it: every sum has its terms in one order, whatever the tile.
 //!
@@ -59,9 +58,23 @@ fn held<const D: usize>(x: &Tensor<D>) -> Option<Held> {
     (held.dtype() == DType::F32).then_some(held)
 }
 
-/// The values of `x` in order, if they lie in order.
-fn values(x: &Held) -> Option<&[f32]> {
-    x.as_slice()
+/// As [`held`], its values in order: copied if they are not.
+fn in_order<const D: usize>(x: &Tensor<D>) -> Option<Held> {
+    held(x).map(ordered)
+}
+
+/// A view of a part that lies in order stays one.
+fn ordered(x: Held) -> Held {
+    if x.is_contiguous() {
+        x
+    } else {
+        x.to_contiguous()
+    }
+}
+
+/// The values of what lies in order.
+fn values(x: &Held) -> &[f32] {
+    x.as_slice().expect("f32 in order")
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {

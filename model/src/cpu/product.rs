@@ -8,19 +8,19 @@ use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Held, arch, held, is_small, tensor, values};
+use super::{Held, arch, held, in_order, is_small, ordered, tensor, values};
 
 /// `x · wᵀ + b`, as [`crate::linear::affine`] means it. The weight may lie as `[out, in]` or, transposed, as `[in, out]`.
 pub fn affine(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Tensor<2>> {
     let ([rows, inner], [out, width]) = (x.dims(), weight.dims());
     assert_eq!(inner, width, "[{rows}, {inner}] times [{out}, {width}]ᵀ");
-    let held_x = held(x)?;
+    let held_x = in_order(x)?;
     let map = Map::of(weight, bias)?;
-    let y = map.apply(values(&held_x)?);
+    let y = map.apply(values(&held_x));
     Some(tensor(y, [rows, out], &x.device()))
 }
 
-/// An affine map whose weight and bias lie in order.
+/// An affine map whose weight lies in order or transposed.
 pub struct Map {
     weight: Held,
     bias: Option<Held>,
@@ -38,15 +38,13 @@ impl Map {
             assert_eq!(bias.dims(), [out], "a bias for [{out}, {inner}]");
         }
         let bias = match bias {
-            Some(bias) => Some(held(bias)?),
+            Some(bias) => Some(in_order(bias)?),
             None => None,
         };
-        let weight = held(weight)?;
-        let inner_first = weight.layout().strides() == [1, out as isize];
-        let in_order = |x: &Held| values(x).is_some();
-        let readable = inner_first || in_order(&weight);
-        (readable && bias.iter().all(in_order)).then_some(Self {
-            weight,
+        let lies = held(weight)?;
+        let inner_first = lies.layout().strides() == [1, out as isize];
+        Some(Self {
+            weight: if inner_first { lies } else { ordered(lies) },
             bias,
             inner,
             out,
@@ -67,12 +65,12 @@ impl Map {
             let start = self.weight.layout().start_offset();
             Matrix::inner_first(&self.weight.storage()[start..], out)
         } else {
-            Matrix::outer_first(values(&self.weight).expect("seen by `of`"), inner)
+            Matrix::outer_first(values(&self.weight), inner)
         };
         let mut y = vec![0.0; x.len() / inner * out];
         multiply(x, inner, &matrix, &mut y, out);
         if let Some(bias) = &self.bias {
-            let bias = values(bias).expect("seen by `of`");
+            let bias = values(bias);
             for row in y.chunks_exact_mut(out) {
                 for (y, bias) in row.iter_mut().zip(bias) {
                     *y += bias;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::product::Map;
-use super::{arch, held, tensor, values};
+use super::{arch, in_order, tensor, values};
 
 /// Values worked on together.
 pub(super) const LANES: usize = 16;
@@ -17,8 +17,8 @@ pub(super) const LANES: usize = 16;
 pub fn normalised(x: &Tensor<2>, weight: &Tensor<1>, eps: f64) -> Option<Tensor<2>> {
     let arch = arch()?;
     assert_eq!(x.dims()[1], weight.dims()[0], "rows and weight of a norm");
-    let (held_x, held_weight) = (held(x)?, held(weight)?);
-    let (x_values, weight) = (values(&held_x)?, values(&held_weight)?);
+    let (held_x, held_weight) = (in_order(x)?, in_order(weight)?);
+    let (x_values, weight) = (values(&held_x), values(&held_weight));
     let mut y = vec![0.0; x_values.len()];
     arch.dispatch(Normalise {
         x: x_values,
@@ -64,8 +64,8 @@ pub fn rotated(x: &Tensor<3>, cos: &Tensor<3>, sin: &Tensor<3>) -> Option<Tensor
     for table in [cos, sin] {
         assert_eq!(table.dims(), [rows, 1, half], "angles for {:?}", x.dims());
     }
-    let (held_x, held_cos, held_sin) = (held(x)?, held(cos)?, held(sin)?);
-    let (x_values, cos, sin) = (values(&held_x)?, values(&held_cos)?, values(&held_sin)?);
+    let (held_x, held_cos, held_sin) = (in_order(x)?, in_order(cos)?, in_order(sin)?);
+    let (x_values, cos, sin) = (values(&held_x), values(&held_cos), values(&held_sin));
     let mut y = vec![0.0; x_values.len()];
     arch.dispatch(Rotate {
         x: x_values,
@@ -117,8 +117,8 @@ impl WithSimd for Rotate<'_> {
 pub fn feed_forward(x: &Tensor<2>, gate: &Map, up: &Map, down: &Map) -> Option<Tensor<2>> {
     let arch = arch()?;
     assert_eq!(x.dims()[1], gate.inner, "rows and weight of a gate");
-    let held_x = held(x)?;
-    let x_values = values(&held_x)?;
+    let held_x = in_order(x)?;
+    let x_values = values(&held_x);
     let (mut gated, up) = (gate.apply(x_values), up.apply(x_values));
     arch.dispatch(Gate {
         gate: &mut gated,

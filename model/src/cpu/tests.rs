@@ -3,8 +3,10 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor, Tolerance};
 
+use rayon::ThreadPoolBuilder;
+
 use super::rows::exp;
-use super::{Map, affine, attend, computes, feed_forward, normalised, rotated};
+use super::{Map, affine, attend, computes, feed_forward, normalised, peak_and_total, rotated};
 use crate::attention::{self, Visible};
 use crate::init::Init;
 use crate::linear::Linear;
@@ -24,6 +26,12 @@ fn assert_close<const D: usize>(kernel: Option<Tensor<D>>, twin: Tensor<D>) {
         .expect("f32 on flex")
         .into_data()
         .assert_approx_eq::<f32>(&twin.into_data(), Tolerance::rel_abs(1e-5, 5e-5));
+}
+
+/// In a pool of three threads, whatever the machine has: work that is worth it is divided.
+fn divided(run: impl FnOnce() + Send) {
+    let pool = ThreadPoolBuilder::new().num_threads(3).build();
+    pool.expect("three threads").install(run);
 }
 
 fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
@@ -53,7 +61,7 @@ fn products_are_burns_in_either_order_of_the_weight() {
 
 #[test]
 fn a_row_has_the_same_bits_alone_and_in_company() {
-    // The last is large enough to be divided among threads, by rows or by columns.
+    // Of the last two there is enough to be divided among threads, by rows and by columns.
     for (rows, inner, out) in [(9, 40, 47), (23, 65, 100), (40, 512, 512), (12, 600, 700)] {
         let x = random([rows, inner]);
         let weight = random([inner, out]);
@@ -61,7 +69,9 @@ fn a_row_has_the_same_bits_alone_and_in_company() {
             weight.clone().transpose(),
             Tensor::from_data(weight.transpose().into_data(), &Device::flex()),
         ] {
-            let together = bits(affine(&x, &weight, None).expect("f32 on flex"));
+            let all = || affine(&x, &weight, None).expect("f32 on flex");
+            let together = bits(all());
+            divided(|| assert_eq!(bits(all()), together));
             for row in 0..rows {
                 let alone = affine(&x.clone().narrow(0, row, 1), &weight, None);
                 assert_eq!(
@@ -72,6 +82,17 @@ fn a_row_has_the_same_bits_alone_and_in_company() {
             }
         }
     }
+}
+
+#[test]
+fn values_out_of_order_are_put_in_order() {
+    let (x, weight) = (random([6, 5]), random([7, 9]));
+    let turned = x.clone().transpose().narrow(0, 1, 4); // [4, 6]
+    let part = weight.clone().narrow(1, 2, 6); // [7, 6]
+    let ordered = |x: &Tensor<2>| Tensor::<2>::from_data(x.to_data(), &Device::flex());
+    let expected = affine(&ordered(&turned), &ordered(&part), None).expect("f32 on flex");
+    let given = affine(&turned, &part, None).expect("f32 on flex");
+    assert_eq!(bits(given), bits(expected));
 }
 
 #[test]
@@ -111,21 +132,30 @@ fn tracked_mask(visible: &Visible) -> Visible {
 
 #[test]
 fn keys_that_a_query_does_not_see_change_no_bit_of_it() {
-    let (q, k, v) = (random([6, 3, 64]), random([50, 1, 64]), random([50, 1, 64]));
-    let visible = Visible::causal(6, 50, &Device::flex());
-    let together = bits(attend(&q, &k, &v, &visible).expect("f32 on flex"));
-    for query in 0..6 {
-        let seen = |x: &Tensor<3>| x.clone().narrow(0, 0, 45 + query);
-        let alone = attend(
-            &q.clone().narrow(0, query, 1),
-            &seen(&k),
-            &seen(&v),
-            &Visible::All,
+    // Of the second there is enough to be divided among threads.
+    for (queries, keys) in [(6, 50), (40, 700)] {
+        let (q, k, v) = (
+            random([queries, 3, 64]),
+            random([keys, 1, 64]),
+            random([keys, 1, 64]),
         );
-        assert_eq!(
-            bits(alone.expect("f32 on flex")),
-            together[query * 192..(query + 1) * 192]
-        );
+        let visible = Visible::causal(queries, keys, &Device::flex());
+        let all = || attend(&q, &k, &v, &visible).expect("f32 on flex");
+        let together = bits(all());
+        divided(|| assert_eq!(bits(all()), together));
+        for query in 0..queries {
+            let seen = |x: &Tensor<3>| x.clone().narrow(0, 0, keys - queries + 1 + query);
+            let alone = attend(
+                &q.clone().narrow(0, query, 1),
+                &seen(&k),
+                &seen(&v),
+                &Visible::All,
+            );
+            assert_eq!(
+                bits(alone.expect("f32 on flex")),
+                together[query * 192..(query + 1) * 192]
+            );
+        }
     }
 }
 
@@ -172,6 +202,28 @@ fn the_exponential_is_near() {
         assert_eq!(exp(x).to_bits(), exact.to_bits(), "e^{x}");
     }
     assert!(exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn the_sum_under_a_softmax_is_near() {
+    for count in [1, 15, 16, 33, 1024, 1025, 5000] {
+        let mut x: Vec<f32> = random::<1>([count])
+            .mul_scalar(8.0)
+            .into_data()
+            .try_into_vec()
+            .expect("f32");
+        if count > 1 {
+            x[count / 2] = f32::NEG_INFINITY; // what may not follow
+        }
+        let highest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exact: f64 = x.iter().map(|&x| f64::from(x - highest).exp()).sum();
+        let (peak, total) = peak_and_total(&x);
+        assert_eq!(peak.to_bits(), highest.to_bits(), "of {count}");
+        assert!(
+            (total / exact - 1.0).abs() < 1e-6,
+            "{total} of {count}, not {exact}"
+        );
+    }
 }
 
 #[test]
