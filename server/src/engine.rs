@@ -1,14 +1,13 @@
 //! Where answers are made: a bounded number of places in front of a few threads, each of which owns an engine of the model, a lane.
 //!
 //! The contract: [`Engine::reserve`] a place, [`Engine::submit`] a prepared task for it, await the reply; who drops the reply
-//! frees the place within one step. A task goes to the lane that has the fewest. Not here: HTTP, decoding of images, retries.
+//! frees the place within one step. Tasks wait together, and a lane takes one when it has room. Not here: HTTP, decoding of images, retries.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use model::engine::{Id, Picture, Stats};
@@ -24,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vision::{PixelBox, Processor};
 
 use crate::metrics::EngineMetrics;
+use crate::queue::Queue;
 
 /// What the service needs of a model; [`model::Extractor`] is the one that is shipped, tests bring a fixed one.
 pub trait Extract: Send + Sync + 'static {
@@ -102,6 +102,9 @@ pub trait Session {
     /// The tokens that have been written of a task under way.
     fn written(&self, id: Id) -> &[u32];
 
+    /// Whether a task that is submitted now would begin soon.
+    fn has_room(&self) -> bool;
+
     /// What the engine has done and holds.
     fn stats(&self) -> Stats;
 }
@@ -139,33 +142,16 @@ pub type Reader = UnboundedSender<Vec<u32>>;
 /// A model, its lanes and the places in front of them.
 pub struct Engine {
     extract: Arc<dyn Extract>,
-    lanes: Vec<Lane>,
+    lanes: Vec<JoinHandle<()>>,
+    queue: Arc<Queue<Waiting>>,
     seats: Arc<Semaphore>,
     places: usize,
     metrics: Arc<EngineMetrics>,
 }
 
-/// A thread that answers, and the way to it.
-struct Lane {
-    queue: SyncSender<Waiting>,
-    /// Tasks it has, those in the queue included.
-    load: Arc<AtomicUsize>,
-    thread: JoinHandle<()>,
-}
-
-/// One of a lane's tasks, until dropped.
-struct Load(Arc<AtomicUsize>);
-
-impl Load {
-    fn new(load: &Arc<AtomicUsize>) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(load))
-    }
-}
-
-impl Drop for Load {
+impl Drop for Engine {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.queue.close();
     }
 }
 
@@ -176,6 +162,7 @@ const MOST_PANICS: usize = 3;
 struct Waiting {
     task: Task,
     ticket: Ticket,
+    since: Instant,
 }
 
 /// Who waits for an answer, on which place.
@@ -185,7 +172,8 @@ struct Ticket {
     /// Tokens that the reader has.
     read: usize,
     seat: Seat,
-    load: Load,
+    /// How long it waited for a lane.
+    waited: Duration,
 }
 
 impl Engine {
@@ -195,20 +183,21 @@ impl Engine {
     /// When the system gives no thread.
     pub fn start(extract: Arc<dyn Extract>, places: usize) -> std::io::Result<Self> {
         let metrics = Arc::new(EngineMetrics::new(extract.info(), places));
+        let queue = Arc::new(Queue::new(extract.lanes()));
         let lane = |number: usize| {
-            let (queue, jobs) = sync_channel(places);
-            let (model, metrics) = (Arc::clone(&extract), Arc::clone(&metrics));
-            let thread = thread::Builder::new()
+            let lane = Lane {
+                number,
+                extract: Arc::clone(&extract),
+                queue: Arc::clone(&queue),
+                metrics: Arc::clone(&metrics),
+            };
+            thread::Builder::new()
                 .name(format!("engine-{number}"))
-                .spawn(move || work(&model, &jobs, &metrics))?;
-            Ok::<_, std::io::Error>(Lane {
-                queue,
-                load: Arc::default(),
-                thread,
-            })
+                .spawn(move || lane.work())
         };
         Ok(Self {
             lanes: (0..extract.lanes()).map(lane).collect::<Result<_, _>>()?,
+            queue,
             seats: Arc::new(Semaphore::new(places)),
             extract,
             places,
@@ -239,28 +228,21 @@ impl Engine {
     /// are written, the last ones perhaps only with the reply.
     pub fn submit(&self, seat: Seat, task: Task, reader: Option<Reader>) -> Reply {
         let (reply, receiver) = oneshot::channel();
-        let load = |lane: &&Lane| lane.load.load(Ordering::Relaxed);
-        let lane = self.lanes.iter().min_by_key(load);
-        let lane = lane.expect("a model has a lane at least");
-        let ticket = Ticket {
-            reply,
-            reader,
-            read: 0,
-            seat,
-            load: Load::new(&lane.load),
+        let waiting = Waiting {
+            task,
+            ticket: Ticket {
+                reply,
+                reader,
+                read: 0,
+                seat,
+                waited: Duration::ZERO,
+            },
+            since: Instant::now(),
         };
-        if let Err(refused) = lane.queue.try_send(Waiting { task, ticket }) {
-            // As many places in a queue as seats: only a stopped thread refuses. A dropped receiver is fine.
-            let (waiting, why) = match refused {
-                TrySendError::Disconnected(waiting) => (waiting, EngineError::Stopped),
-                TrySendError::Full(waiting) => (
-                    waiting,
-                    EngineError::Full {
-                        places: self.places,
-                    },
-                ),
-            };
-            let _ = waiting.ticket.reply.send(Err(why));
+        self.metrics.waits(1);
+        if let Err(refused) = self.queue.push(waiting) {
+            self.metrics.waits(-1);
+            refused.ticket.send(Err(EngineError::Stopped));
         }
         receiver
     }
@@ -282,7 +264,7 @@ impl Engine {
 
     /// Whether one of its threads has given up.
     pub fn has_stopped(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.thread.is_finished())
+        self.lanes.iter().any(JoinHandle::is_finished)
     }
 
     /// Reads the prompt of a question and writes one token: what is loaded or computed only once is there afterwards, and so is the
@@ -319,79 +301,108 @@ impl Engine {
     }
 }
 
-/// A lane's thread: takes tasks, goes on with all of them step by step, replies; until every sender is gone.
-fn work(extract: &Arc<dyn Extract>, jobs: &Receiver<Waiting>, metrics: &EngineMetrics) {
-    let mut session = Arc::clone(extract).open();
-    let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
-    let mut panics = 0;
-    let mut counted = Stats::default();
-    loop {
-        let stats = session.stats();
-        metrics.observe(&stats, &counted);
-        counted = stats;
-        if tickets.is_empty() {
-            match jobs.recv() {
-                Ok(waiting) => take(session.as_mut(), &mut tickets, waiting),
-                Err(_) => return,
+/// A thread that answers.
+struct Lane {
+    number: usize,
+    extract: Arc<dyn Extract>,
+    queue: Arc<Queue<Waiting>>,
+    metrics: Arc<EngineMetrics>,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        for waiting in self.queue.leave(self.number) {
+            self.metrics.waits(-1);
+            waiting.ticket.send(Err(EngineError::Stopped));
+        }
+    }
+}
+
+impl Lane {
+    /// Takes tasks, goes on with all of them step by step, replies; until the engine is dropped.
+    fn work(self) {
+        let metrics = &self.metrics;
+        let mut session = Arc::clone(&self.extract).open();
+        let mut tickets: BTreeMap<Id, Ticket> = BTreeMap::new();
+        let mut panics = 0;
+        let mut counted = Stats::default();
+        loop {
+            let stats = session.stats();
+            metrics.observe(&stats, &counted);
+            counted = stats;
+            self.forget(session.as_mut(), &mut tickets);
+            while let Some(waiting) =
+                self.queue
+                    .next(self.number, tickets.len(), session.has_room())
+            {
+                metrics.waits(-1);
+                take(session.as_mut(), &mut tickets, waiting);
             }
-        }
-        while let Ok(waiting) = jobs.try_recv() {
-            take(session.as_mut(), &mut tickets, waiting);
-        }
-        let left: Vec<Id> = tickets
-            .iter()
-            .filter(|(_, ticket)| ticket.reply.is_closed())
-            .map(|(&id, _)| id)
-            .collect();
-        for id in left {
-            session.cancel(id);
-            tickets.remove(&id);
-            metrics.aborted();
-        }
-        match catch_unwind(AssertUnwindSafe(|| session.step())) {
-            Ok(ended) => {
-                for (id, written) in ended {
-                    panics = 0;
-                    metrics.finished(&written);
-                    if let Some(ticket) = tickets.remove(&id) {
-                        ticket.send(written.map_err(EngineError::Model));
+            if tickets.is_empty() {
+                return; // an idle lane waits above, until there is no engine any more
+            }
+            match catch_unwind(AssertUnwindSafe(|| session.step())) {
+                Ok(ended) => {
+                    for (id, written) in ended {
+                        panics = 0;
+                        if let Some(ticket) = tickets.remove(&id) {
+                            let written = ticket.timed(written);
+                            metrics.finished(&written);
+                            ticket.send(written.map_err(EngineError::Model));
+                        }
+                    }
+                    for (&id, ticket) in &mut tickets {
+                        ticket.tell(session.written(id));
                     }
                 }
-                for (&id, ticket) in &mut tickets {
-                    ticket.tell(session.written(id));
+                Err(panic) => {
+                    let why = panic_text(panic.as_ref());
+                    for (_, ticket) in std::mem::take(&mut tickets) {
+                        metrics.panicked();
+                        ticket.send(Err(EngineError::Panicked(why.clone())));
+                    }
+                    panics += 1;
+                    if panics == MOST_PANICS {
+                        tracing::error!(panics, why, "the engine gives up");
+                        return;
+                    }
+                    session = Arc::clone(&self.extract).open(); // what the panic left behind is not to be trusted
+                    counted = Stats {
+                        prompt_tokens: 0,
+                        reused_tokens: 0,
+                        images: 0,
+                        reused_images: 0,
+                        ..counted
+                    };
                 }
             }
-            Err(panic) => {
-                let why = panic_text(panic.as_ref());
-                for (_, ticket) in std::mem::take(&mut tickets) {
-                    metrics.panicked();
-                    ticket.send(Err(EngineError::Panicked(why.clone())));
-                }
-                panics += 1;
-                if panics == MOST_PANICS {
-                    tracing::error!(panics, why, "the engine gives up");
-                    return;
-                }
-                session = Arc::clone(extract).open(); // what the panic left behind is not to be trusted
-                counted = Stats {
-                    prompt_tokens: 0,
-                    reused_tokens: 0,
-                    images: 0,
-                    reused_images: 0,
-                    ..counted
-                };
-            }
+        }
+    }
+
+    /// Forgets the tasks that nobody waits for any more, here and in the queue.
+    fn forget(&self, session: &mut dyn Session, tickets: &mut BTreeMap<Id, Ticket>) {
+        let left = |ticket: &Ticket| ticket.reply.is_closed();
+        for _ in 0..self.queue.retain(|waiting| !left(&waiting.ticket)) {
+            self.metrics.waits(-1);
+            self.metrics.aborted();
+        }
+        for (id, _) in tickets.extract_if(.., |_, ticket| left(ticket)) {
+            session.cancel(id);
+            self.metrics.aborted();
         }
     }
 }
 
 fn take(session: &mut dyn Session, tickets: &mut BTreeMap<Id, Ticket>, waiting: Waiting) {
-    if waiting.ticket.reply.is_closed() {
-        return; // The client left while the task waited.
-    }
-    match session.submit(waiting.task) {
-        Ok(id) => drop(tickets.insert(id, waiting.ticket)),
-        Err(error) => waiting.ticket.send(Err(error.into())),
+    let Waiting {
+        task,
+        mut ticket,
+        since,
+    } = waiting;
+    ticket.waited = since.elapsed();
+    match session.submit(task) {
+        Ok(id) => drop(tickets.insert(id, ticket)),
+        Err(error) => ticket.send(Err(error.into())),
     }
 }
 
@@ -405,12 +416,20 @@ impl Ticket {
         }
     }
 
+    /// What was written, with the time it waited for a lane.
+    fn timed(&self, written: Result<Written, model::Error>) -> Result<Written, model::Error> {
+        let mut written = written?;
+        match &mut written {
+            Written::Answer(answer) => answer.timings.engine.queue += self.waited,
+            Written::Turn(turn) => turn.timings.queue += self.waited,
+        }
+        Ok(written)
+    }
+
     /// Replies; the place is free before the client can know.
     fn send(self, result: Result<Written, EngineError>) {
-        let Self {
-            reply, seat, load, ..
-        } = self;
-        drop((seat, load));
+        let Self { reply, seat, .. } = self;
+        drop(seat);
         let _ = reply.send(result); // Nobody waiting is no fault.
     }
 }
@@ -546,6 +565,10 @@ impl Session for Running {
 
     fn written(&self, id: Id) -> &[u32] {
         self.engine.generated(id).unwrap_or_default()
+    }
+
+    fn has_room(&self) -> bool {
+        self.engine.has_room()
     }
 
     fn stats(&self) -> Stats {

@@ -19,6 +19,7 @@ mod metrics;
 mod mini;
 mod pool;
 mod prepare;
+mod queue;
 pub mod serve;
 pub mod settings;
 mod telemetry;

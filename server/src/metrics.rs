@@ -120,6 +120,11 @@ impl EngineMetrics {
         }
     }
 
+    /// So many more tasks wait for a lane, or fewer.
+    pub fn waits(&self, more: i64) {
+        self.waiting.inc_by(more);
+    }
+
     /// Notes the state of a lane, which was `counted` so far.
     pub fn observe(&self, stats: &Stats, counted: &Stats) {
         for (gauge, now, before) in [

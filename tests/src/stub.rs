@@ -22,7 +22,7 @@ pub enum Manner {
     Answer,
     /// Waits for a signal first.
     Wait(Mutex<Receiver<()>>),
-    /// Never answers; sends the number of questions under way after every step.
+    /// Never answers; sends the number of questions under way at every step, and when one is given up.
     Never(Mutex<std::sync::mpsc::Sender<usize>>),
     /// Panics.
     Panic,
@@ -145,6 +145,16 @@ struct Queue {
     tasks: VecDeque<(Id, Task)>,
 }
 
+impl Queue {
+    /// Of [`Manner::Never`].
+    fn tell(&self) {
+        if let Manner::Never(steps) = &self.stub.manner {
+            let steps = steps.lock().expect("no panic holds it");
+            let _ = steps.send(self.tasks.len()); // A test that ended has dropped the receiver.
+        }
+    }
+}
+
 impl Session for Queue {
     fn submit(&mut self, task: Task) -> Result<Id, Error> {
         self.next += 1;
@@ -154,12 +164,12 @@ impl Session for Queue {
 
     fn cancel(&mut self, id: Id) {
         self.tasks.retain(|&(it, _)| it != id);
+        self.tell();
     }
 
     fn step(&mut self) -> Vec<(Id, Result<Written, Error>)> {
-        if let Manner::Never(steps) = &self.stub.manner {
-            let steps = steps.lock().expect("no panic holds it");
-            let _ = steps.send(self.tasks.len()); // A test that ended has dropped the receiver.
+        if let Manner::Never(_) = &self.stub.manner {
+            self.tell();
             std::thread::sleep(std::time::Duration::from_millis(1));
             return vec![];
         }
@@ -185,6 +195,10 @@ impl Session for Queue {
 
     fn written(&self, _id: Id) -> &[u32] {
         &[]
+    }
+
+    fn has_room(&self) -> bool {
+        true
     }
 
     fn stats(&self) -> Stats {

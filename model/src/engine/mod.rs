@@ -296,6 +296,12 @@ impl Engine {
         self.sequences.is_empty()
     }
 
+    /// Whether a sequence that is submitted now would not wait for the number of those before it.
+    pub fn has_room(&self) -> bool {
+        let known = self.schedule.running() + self.schedule.waiting();
+        known < self.schedule.limits().sequences
+    }
+
     /// What it has done and holds.
     pub fn stats(&self) -> Stats {
         Stats {
