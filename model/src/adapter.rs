@@ -168,7 +168,7 @@ pub fn save(network: &Qwen, config: &LoraConfig, base: &Path, out: &Path) -> Res
     }
     let path = out.join(CONFIG);
     let text = serde_json::to_string_pretty(&peft(config, base)).expect("plain data");
-    std::fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
+    std::fs::write(&path, text + "\n").map_err(|fault| Error::Io { path, fault })?;
     write(&out.join(WEIGHTS), Dtype::F32, &tensors)
 }
 

@@ -136,14 +136,17 @@ impl Checkpoint {
     }
 }
 
-/// The image processor's settings, wherever the checkpoint keeps them.
-fn processor(files: &Files) -> Result<Processor, Error> {
+/// The image processor's settings, wherever the checkpoint keeps them. Reads no weights.
+///
+/// # Errors
+/// Settings that are missing or cannot be meant.
+pub fn processor(files: &Files) -> Result<Processor, Error> {
     for file in ["preprocessor_config.json", "processor_config.json"] {
         if let Some(value) = files.json(file)? {
             return Ok(Processor::from_json(&value)?);
         }
     }
-    Err(Error::MissingFile("preprocessor_config.json".into()))
+    Err(files.missing("preprocessor_config.json"))
 }
 
 /// Names the weights: BLAKE3 over names, sizes and contents of the safetensors `names`; of large ones over samples, so that a 7B checkpoint

@@ -95,7 +95,7 @@ impl Config {
     /// When there is none, and those of [`Config::from_json`].
     pub fn open(files: &Files) -> Result<Self, Error> {
         let json = files.json("config.json")?;
-        Self::from_json(&json.ok_or_else(|| Error::MissingFile("config.json".into()))?)
+        Self::from_json(&json.ok_or_else(|| files.missing("config.json"))?)
     }
 
     /// Reads `config.json`.

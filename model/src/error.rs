@@ -7,16 +7,21 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {fault}")]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        fault: std::io::Error,
     },
     /// A checkpoint lacks a file.
-    #[error("the checkpoint has no {0}")]
-    MissingFile(String),
+    #[error("the checkpoint {checkpoint} has no {file}")]
+    MissingFile {
+        /// Where it was looked for.
+        checkpoint: String,
+        /// What was looked for.
+        file: String,
+    },
     /// A file of the checkpoint does not say what it must.
     #[error("{file}: {reason}")]
     BadFile {

@@ -32,9 +32,9 @@ impl Files {
     pub fn names(&self, suffix: &str) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = match self {
             Self::Dir(path) => std::fs::read_dir(path)
-                .map_err(|source| Error::Io {
+                .map_err(|fault| Error::Io {
                     path: path.clone(),
-                    source,
+                    fault,
                 })?
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
                 .collect(),
@@ -43,6 +43,17 @@ impl Files {
         names.retain(|name| name.ends_with(suffix));
         names.sort();
         Ok(names)
+    }
+
+    /// That there is no `file` among them.
+    pub fn missing(&self, file: &str) -> Error {
+        Error::MissingFile {
+            checkpoint: match self {
+                Self::Dir(path) => path.display().to_string(),
+                Self::Embedded(_) => "inside this binary".to_owned(),
+            },
+            file: file.to_owned(),
+        }
     }
 
     /// The whole content of `name`, or `None` where there is no such file.
@@ -56,7 +67,7 @@ impl Files {
                 match std::fs::read(&path) {
                     Ok(bytes) => Ok(Some(bytes)),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                    Err(source) => Err(Error::Io { path, source }),
+                    Err(fault) => Err(Error::Io { path, fault }),
                 }
             }
             Self::Embedded(files) => Ok(files
@@ -86,14 +97,14 @@ impl Files {
                 let path = dir.join(name);
                 match File::open(&path) {
                     Ok(file) => Ok(Reader::Disk(path, file)),
-                    Err(source) => Err(Error::Io { path, source }),
+                    Err(fault) => Err(Error::Io { path, fault }),
                 }
             }
             Self::Embedded(files) => files
                 .iter()
                 .find(|(file, _)| *file == name)
                 .map(|(_, bytes)| Reader::Memory(bytes))
-                .ok_or_else(|| Error::MissingFile(name.into())),
+                .ok_or_else(|| self.missing(name)),
         }
     }
 }
@@ -106,9 +117,9 @@ impl Reader {
     pub fn size(&self) -> Result<u64, Error> {
         match self {
             Self::Disk(path, file) => {
-                let metadata = file.metadata().map_err(|source| Error::Io {
+                let metadata = file.metadata().map_err(|fault| Error::Io {
                     path: path.clone(),
-                    source,
+                    fault,
                 })?;
                 Ok(metadata.len())
             }
@@ -125,15 +136,15 @@ impl Reader {
             Self::Disk(path, file) => file
                 .seek(SeekFrom::Start(offset))
                 .and_then(|_| file.read_exact(buffer))
-                .map_err(|source| Error::Io {
+                .map_err(|fault| Error::Io {
                     path: path.clone(),
-                    source,
+                    fault,
                 }),
             Self::Memory(bytes) => {
                 let mut rest = bytes.get(offset as usize..).unwrap_or_default();
-                rest.read_exact(buffer).map_err(|source| Error::Io {
+                rest.read_exact(buffer).map_err(|fault| Error::Io {
                     path: PathBuf::from("(embedded)"),
-                    source,
+                    fault,
                 })
             }
         }

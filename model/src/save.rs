@@ -108,9 +108,9 @@ pub fn write(
         serde_json::to_vec(&metadata).map_err(|error| Error::bad("safetensors", error))?;
     header.resize(header.len().next_multiple_of(8), b' ');
     let beside = path.with_extension("safetensors.tmp");
-    let io = |source| Error::Io {
+    let io = |fault| Error::Io {
         path: path.to_owned(),
-        source,
+        fault,
     };
     let mut out = BufWriter::new(File::create(&beside).map_err(io)?);
     out.write_all(&(header.len() as u64).to_le_bytes())

@@ -94,7 +94,7 @@ impl ChatTemplate {
             None => in_json(files.json("chat_template.json")?)
                 .or(in_json(files.json("tokenizer_config.json")?)),
         };
-        Self::new(source.ok_or_else(|| Error::MissingFile("chat template".into()))?)
+        Self::new(source.ok_or_else(|| files.missing("chat template"))?)
     }
 
     /// Compiles `source` under the settings transformers uses.

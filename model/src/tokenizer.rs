@@ -40,9 +40,7 @@ impl Tokenizer {
     /// A missing or broken `tokenizer.json` or chat template.
     pub fn open(files: &Files) -> Result<Self, Error> {
         let file = "tokenizer.json";
-        let bytes = files
-            .read(file)?
-            .ok_or_else(|| Error::MissingFile(file.into()))?;
+        let bytes = files.read(file)?.ok_or_else(|| files.missing(file))?;
         let inner = Inner::from_bytes(bytes).map_err(|error| Error::bad(file, error))?;
         let added = inner.get_added_tokens_decoder();
         let reserved = added

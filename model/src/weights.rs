@@ -21,7 +21,7 @@ const CHUNK: usize = 32 << 20;
 pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Result<Qwen, Error> {
     let names = files.names(".safetensors")?;
     if names.is_empty() {
-        return Err(Error::MissingFile("*.safetensors".into()));
+        return Err(files.missing("*.safetensors"));
     }
     let archive = Archive::open(files, &names)?;
     let tied = network.config().tie_word_embeddings;

@@ -206,7 +206,7 @@ fn no_relation(record: &Record) -> String {
 /// An image that is not there or does not decode.
 pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Error> {
     let path = images.join(&record.img_id);
-    let bytes = std::fs::read(&path).map_err(|source| Error::Io { path, source })?;
+    let bytes = std::fs::read(&path).map_err(|fault| Error::Io { path, fault })?;
     let photo = decode(&bytes, &Limits::default());
     let fault = |error: vision::Error| Error::Record {
         image: record.img_id.clone(),

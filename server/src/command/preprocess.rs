@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use model::Files;
+use model::checkpoint::processor;
 use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 use serde::Serialize;
-use vision::{Limits, Patches, Processor};
+use vision::{Limits, Patches};
 
 use crate::args::PreprocessArgs;
 use crate::command::{Failure, print, read_file};
@@ -79,14 +79,4 @@ fn write(patches: &Patches, grid: [usize; 3], args: &PreprocessArgs) -> Result<(
     ]);
     serialize_to_file(tensors, None, &args.out)
         .map_err(|error| Failure::Usage(format!("--out {}: {error}", args.out.display())))
-}
-
-/// Only the processor of a checkpoint: no weights are read.
-fn processor(files: &Files) -> Result<Processor, Failure> {
-    for name in ["preprocessor_config.json", "processor_config.json"] {
-        if let Some(config) = files.json(name)? {
-            return Ok(Processor::from_json(&config).context(name)?);
-        }
-    }
-    Err(model::Error::MissingFile("preprocessor_config.json".to_owned()).into())
 }
