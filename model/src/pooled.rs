@@ -17,8 +17,11 @@ pub const SPAN: usize = 256;
 /// Which keys of a pool rows see: each a run.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    first: Tensor<1, Int>,
-    keys: Tensor<1, Int>,
+    /// The first key of every row.
+    pub(crate) first: Tensor<1, Int>,
+    /// How many there are from there on.
+    pub(crate) keys: Tensor<1, Int>,
+    /// No row sees more.
     longest: usize,
 }
 

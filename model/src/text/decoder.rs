@@ -350,3 +350,53 @@ pub fn padded(x: Tensor<2>, count: usize) -> Tensor<2> {
     let zeros = Tensor::zeros([count, x.dims()[1]], (&x.device(), x.dtype()));
     Tensor::cat(vec![x, zeros], 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behind so many keys so many rows: how many of them, the first, go block by block, and to which key.
+    #[test]
+    fn rows_that_fill_whole_blocks_of_a_pool_are_one() {
+        let device = Device::flex();
+        for (held, rows, whole) in [
+            (0, 31, None),
+            (0, 32, Some((32, 32))),
+            (0, 100, Some((96, 96))),
+            (64, 100, Some((96, 160))),
+            (30, 40, Some((34, 64))),
+            (30, 33, None),
+            (31, 1, None),
+            (32, 1, None),
+        ] {
+            let blocks = whole_blocks(held, rows, &device);
+            let blocks: Vec<_> = blocks.iter().map(|it| (it.rows, it.keys)).collect();
+            assert_eq!(blocks, Vec::from_iter(whole), "{rows} rows behind {held}");
+        }
+    }
+
+    /// Two sequences, one that reads its prompt and one that answers, and padding: the prompt's rest and the others attend together.
+    #[test]
+    fn every_row_of_a_pool_has_its_place_and_its_keys() {
+        let device = Device::flex();
+        let sequence = |held, len| Sequence {
+            len,
+            held,
+            blocks: whole_blocks(held, len, &device),
+        };
+        let sequences = [sequence(0, 34), sequence(70, 1)];
+        let pooled = Pooled::new(&sequences, &[100, 10], 1, 500, &device);
+        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<usize>().collect::<Vec<_>>();
+        let mut places: Vec<usize> = (100..134).collect();
+        places.extend([80, 500]);
+        assert_eq!(numbers(pooled.places), places);
+        let (single, back) = pooled.order.expect("rows of both kinds");
+        assert_eq!(numbers(single), [32, 33, 34, 35]);
+        let mut order: Vec<usize> = (4..36).collect();
+        order.extend(0..4);
+        assert_eq!(numbers(back), order);
+        let seen = pooled.seen.expect("rows in no block");
+        assert_eq!(numbers(seen.first), [100, 100, 10, 500]);
+        assert_eq!(numbers(seen.keys), [33, 34, 71, 1]);
+    }
+}
