@@ -15,6 +15,8 @@ mod error;
 pub mod extract;
 pub mod files;
 pub mod generate;
+#[cfg(feature = "cuda")]
+mod gpu;
 pub mod guide;
 pub mod init;
 pub mod lanes;
@@ -22,6 +24,7 @@ mod layout;
 pub mod linear;
 pub mod lora;
 pub mod norm;
+mod pooled;
 pub mod qwen;
 pub mod rope;
 pub mod sampling;

@@ -1,5 +1,7 @@
 //! The whole network: vision tower, decoder, head. Start reading here. Knows no tokenizer, no sampling, no file.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -8,7 +10,7 @@ use ::vision::Patches;
 use crate::config::Config;
 use crate::init::Init;
 use crate::linear::{Linear, affine, named};
-use crate::text::{Cache, Decoder, Rows};
+use crate::text::{Cache, Decoder, Keys, Pool, Rows};
 use crate::vision::VisionTower;
 
 /// Qwen2.5-VL. Field names are checkpoint keys. Reference: `Qwen2_5_VLForConditionalGeneration`, transformers 5.23.0.
@@ -95,7 +97,7 @@ impl Qwen {
         caches: &mut [&mut Cache],
     ) -> Tensor<2> {
         let x = self.embedded(spans, image_rows);
-        let rows = self.rows(spans, !caches.is_empty(), &x);
+        let rows = self.rows(spans, &Keys::of(caches), &x);
         self.model.forward(x, &rows, caches)
     }
 
@@ -112,11 +114,11 @@ impl Qwen {
         self.embed(&ids.collect::<Vec<u32>>(), image_rows)
     }
 
-    /// How the rows `x` of `spans` see each other in the layers.
-    pub fn rows(&self, spans: &[Span<'_>], cached: bool, x: &Tensor<2>) -> Rows {
+    /// How the rows `x` of `spans` see each other, and what came before them, in the layers.
+    pub fn rows(&self, spans: &[Span<'_>], keys: &Keys, x: &Tensor<2>) -> Rows {
         let sequences: Vec<_> = spans.iter().map(|span| (span.axes, span.held)).collect();
         let config = &self.config.text;
-        Rows::new(&sequences, cached, config, x.dtype(), &x.device())
+        Rows::new(&sequences, keys, config, x.dtype(), &x.device())
     }
 
     /// The tower, for whoever runs its blocks one at a time.
@@ -144,7 +146,9 @@ impl Qwen {
         let held = cache.len();
         let x = self.model.embed(ids);
         let config = &self.config.text;
-        let rows = Rows::tree(axes, parents, held, config, x.dtype(), &x.device());
+        let keys = Keys::of(&[&mut *cache]);
+        let (dtype, device) = (x.dtype(), x.device());
+        let rows = Rows::tree(axes, parents, held, &keys, config, dtype, &device);
         let hidden = self.model.forward(x, &rows, &mut [cache]);
         cache.truncate(held);
         hidden
@@ -165,6 +169,11 @@ impl Qwen {
     /// An empty cache for one sequence of at most `capacity` tokens.
     pub fn cache(&self, capacity: usize) -> Cache {
         Cache::new(&self.config.text, capacity, self.dtype(), &self.device())
+    }
+
+    /// Room for the caches of many sequences of `tokens` tokens in all, which attend in one operation.
+    pub fn pool(&self, tokens: usize) -> Arc<Pool> {
+        Pool::new(&self.config.text, tokens, self.dtype(), &self.device())
     }
 
     /// Embeddings with the image rows in their places: one gather over text rows followed by image rows.

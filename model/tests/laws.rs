@@ -282,6 +282,91 @@ fn side_by_side(
     })
 }
 
+/// Keys and values in one pool and attention of all answers in one operation, as on GPUs, give what sequence by sequence gives; and there
+/// too a question gets the same bits whoever else is there.
+#[test]
+fn in_a_pool_as_by_itself() {
+    for variant in ["a", "b"] {
+        let checkpoint = open(variant);
+        let by_itself = run(&checkpoint, jobs(&checkpoint));
+        let limits = |sequences, chunk| Limits {
+            sequences,
+            chunk,
+            cached_tokens: 1024,
+        };
+        let mut first: Option<Vec<Completion>> = None;
+        for limits in [
+            limits(16, 512),
+            limits(1, 512),
+            limits(3, 64),
+            limits(16, 32),
+        ] {
+            let settings = Settings {
+                limits,
+                ..Settings::default()
+            };
+            let mut engine = Engine::new(Arc::clone(&checkpoint), &settings).pooled();
+            for round in ["cold", "warm"] {
+                let name = format!("{variant} {limits:?} {round}");
+                let completions = engine.run(jobs(&checkpoint)).into_iter();
+                let completions: Vec<_> = completions.map(|it| it.expect("short jobs")).collect();
+                for (got, want) in completions.iter().zip(&by_itself) {
+                    assert_eq!(got.token_ids, want.token_ids, "{name}");
+                    let off = furthest(&got.logprobs, &want.logprobs);
+                    assert!(off < 1e-5, "{name}: log-probabilities differ by {off}");
+                }
+                let first = first.get_or_insert_with(|| completions.clone());
+                for (got, want) in completions.iter().zip(first) {
+                    assert_identical(&name, got, want);
+                }
+            }
+            assert!(engine.stats().reused_tokens > 0);
+        }
+    }
+}
+
+/// Room that is there, but in pieces: who needs it in one waits, nobody who came later takes it, and everybody ends.
+#[test]
+fn a_pool_in_pieces_makes_a_sequence_wait() {
+    let checkpoint = open("a");
+    let ask = |limit| job(&checkpoint, &[], "Short.", limit, Anything);
+    let prompt = ask(1).prompt.ids.len();
+    let limits = Limits {
+        cached_tokens: 3 * prompt + 73, // 5, 60 and 5, and not enough more for 9 in one run
+        ..Limits::default()
+    };
+    let settings = Settings {
+        limits,
+        prefix_bytes: 0,
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(Arc::clone(&checkpoint), &settings).pooled();
+    // Before and behind the long one there comes to be room, for a larger one only if taken together.
+    let mut ids = [5, 60, 5]
+        .map(|limit| engine.submit(ask(limit)).expect("short"))
+        .to_vec();
+    let larger = engine.submit(ask(9)).expect("short");
+    let small = engine.submit(ask(4)).expect("short");
+    ids.extend([larger, small]);
+    let (mut ended, mut waited) = (vec![], 0);
+    while !engine.is_idle() {
+        ended.extend(engine.step());
+        let written = |id| engine.generated(id).map_or(0, <[u32]>::len);
+        if engine.stats().running == 3 && written(larger) == 0 {
+            waited += 1;
+            assert_eq!(written(small), 0, "overtaken");
+        }
+    }
+    assert!(waited > 40, "the larger one waits for the long one");
+    ended.sort_by_key(|(id, _)| *id);
+    assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids);
+    let alone = run(&checkpoint, vec![ask(60)]);
+    for (_, completion) in ended {
+        let count = completion.token_ids.len();
+        assert_eq!(completion.token_ids, alone[0].token_ids[..count]);
+    }
+}
+
 /// LMCache#3301, vllm PR#17378: an earlier request's image leaks through a cache.
 #[test]
 fn a_warm_cache_never_shows_another_request_s_image() {
@@ -519,5 +604,10 @@ fn choices_are_scored_as_if_each_had_been_generated() {
                 "{variant}"
             );
         }
+        // Over a pool the tree is computed as it is over a buffer.
+        let mut engine = Engine::new(Arc::clone(&checkpoint), &settings).pooled();
+        let pooled = engine.run(vec![ask(&choices, true)]).remove(0);
+        let pooled = pooled.expect("short").scores.expect("asked for");
+        assert!(furthest(&pooled, &scores) < 1e-5, "{variant}");
     }
 }

@@ -4,6 +4,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Gradients, Tensor};
 use model::Qwen;
+use model::text::Keys;
 use vision::Patches;
 
 use crate::example::Example;
@@ -56,7 +57,7 @@ impl Pass<'_> {
         let looked = (!images.is_empty()).then(|| Looked::forward(&still, &images, how));
         let seen = looked.as_ref().map(|it| it.tokens.clone());
         let mut x = how.around_blocks(&still).embedded(&spans, seen.clone());
-        let places = network.rows(&spans, false, &x);
+        let places = network.rows(&spans, &Keys::Passing, &x);
         let layer = |network: &Qwen, index: usize, x| {
             let layer = how.rounded(&network.decoder().layers()[index]);
             layer.forward(x, &places, index, &mut [])

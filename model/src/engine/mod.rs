@@ -33,7 +33,7 @@ use crate::cpu::is_small;
 use crate::generate::{Completion, FinishReason, Guide};
 use crate::qwen::Span;
 use crate::sampling::{Sampling, log_probability};
-use crate::text::{BLOCK, Cache, least_rows, padded};
+use crate::text::{BLOCK, Cache, Pool, least_rows, padded};
 
 /// A picture in patches, named by what it shows.
 #[derive(Clone, Debug)]
@@ -203,12 +203,21 @@ pub struct Stats {
     pub reused_images: u64,
 }
 
+/// Where the keys and values of sequences under way lie.
+enum Memory {
+    /// In a buffer each, as long as it needs.
+    Buffers,
+    /// In one pool, made for the first sequence.
+    Pool(Option<Arc<Pool>>),
+}
+
 /// A checkpoint and the sequences it continues.
 pub struct Engine {
     checkpoint: Arc<Checkpoint>,
     schedule: Schedule,
     sequences: BTreeMap<Id, Sequence>,
     caches: Caches,
+    memory: Memory,
     /// Admitted, but not begun.
     admitted: Vec<Id>,
     /// Blocks that a sequence under way will have computed soon.
@@ -236,7 +245,14 @@ impl Engine {
             chunk >= BLOCK,
             "chunks of {chunk} tokens, a block has {BLOCK}"
         );
+        // A GPU is kept busy by one operation for all sequences; on CPUs each by itself is faster (ADR 17).
+        let memory = if checkpoint.network.device() == Device::flex() {
+            Memory::Buffers
+        } else {
+            Memory::Pool(None)
+        };
         Self {
+            memory,
             checkpoint,
             schedule: Schedule::new(limits),
             sequences: BTreeMap::new(),
@@ -246,6 +262,13 @@ impl Engine {
             next: 0,
             stats: Stats::default(),
         }
+    }
+
+    /// Keeps keys and values in one pool on any device, as it is done on GPUs.
+    #[must_use]
+    pub fn pooled(self) -> Self {
+        let memory = Memory::Pool(None);
+        Self { memory, ..self }
     }
 
     /// Puts a job at the end of the queue.
@@ -384,21 +407,38 @@ impl Engine {
         ended
     }
 
+    /// Room for `tokens` tokens of one sequence; none while the pool has it in pieces only.
+    fn cache(&mut self, tokens: usize) -> Option<Cache> {
+        let network = &self.checkpoint.network;
+        match &mut self.memory {
+            Memory::Buffers => Some(network.cache(tokens)),
+            Memory::Pool(pool) => {
+                let all = self.schedule.limits().cached_tokens;
+                pool.get_or_insert_with(|| network.pool(all)).cache(tokens)
+            }
+        }
+    }
+
     /// Gives those that were admitted their cache, as much of their prompt as is known, and their images. One whose next block
-    /// another is about to compute waits for it.
+    /// another is about to compute waits for it; where there is no room for one, nobody who came later takes it.
     fn begin(&mut self) {
-        let admitted = std::mem::take(&mut self.admitted);
-        for id in admitted {
+        let mut admitted = std::mem::take(&mut self.admitted).into_iter();
+        while let Some(id) = admitted.next() {
             let sequence = self.sequences.get_mut(&id).expect("it was admitted");
             let missing = self.caches.lock().prefixes.missing(&sequence.blocks);
             if missing.is_some_and(|key| self.coming.contains(&key)) {
                 self.admitted.push(id);
                 continue;
             }
+            let capacity = sequence.job.capacity();
+            let Some(mut cache) = self.cache(capacity) else {
+                self.admitted.push(id);
+                self.admitted.extend(admitted);
+                return;
+            };
+            let sequence = self.sequences.get_mut(&id).expect("it was admitted");
             sequence.clock.began = Some(Instant::now());
             let prompt = sequence.prompt_len();
-            let network = &self.checkpoint.network;
-            let mut cache = network.cache(sequence.job.capacity());
             let mut kept = self.caches.lock();
             let held = kept.prefixes.restore(&sequence.blocks, &mut cache);
             if kept.prefixes.keeps() {

@@ -2,6 +2,7 @@
 //! everything they depend on. Knows no scheduling.
 
 use blake3::{Hash, Hasher};
+use burn::tensor::Tensor;
 
 use super::bounded::Bounded;
 use crate::checkpoint::Prompt;
@@ -46,18 +47,27 @@ impl Prefixes {
         for key in keys[..known.len()].iter().rev() {
             self.blocks.get(key);
         }
-        for block in &known {
-            cache.paste(block);
+        let held = known.len() * BLOCK;
+        if !known.is_empty() {
+            cache.paste(&Tensor::cat(known, 1));
         }
-        known.len() * BLOCK
+        held
     }
 
     /// Keeps the blocks of a prompt that `cache` holds whole.
     pub fn keep(&mut self, keys: &[Hash], cache: &Cache) {
-        for (index, key) in keys.iter().enumerate().rev() {
+        let unknown = keys.iter().position(|key| !self.blocks.contains(key));
+        let Some(from) = unknown.filter(|_| self.keeps()) else {
+            return;
+        };
+        let copied = cache.copy(from * BLOCK..keys.len() * BLOCK); // [2 · layers, rows, key_heads, head_dim]
+        for (index, key) in keys.iter().enumerate().skip(from).rev() {
             if !self.blocks.contains(key) {
-                let copy = cache.copy(index * BLOCK..(index + 1) * BLOCK);
-                self.blocks.put(*key, copy);
+                let part = copied.clone().narrow(1, (index - from) * BLOCK, BLOCK);
+                let shape = part.dims();
+                // Through one dimension: a view would keep all of the copy.
+                let part: Tensor<1> = part.reshape([shape.iter().product::<usize>()]);
+                self.blocks.put(*key, part.reshape(shape));
             }
         }
     }

@@ -1,37 +1,35 @@
 //! Keys and values of one sequence, appended in place. Knows no scheduling: one cache, one sequence.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use super::Pool;
 use crate::config::TextConfig;
+use crate::pooled::indices;
 
-/// The keys and values a sequence has seen, layer by layer, in buffers of fixed capacity.
+/// The keys and values a sequence has seen, layer by layer: a slot of a pool, and how much of it is filled.
 #[derive(Debug)]
 pub struct Cache {
-    layers: Vec<Layer>,
+    pool: Arc<Pool>,
+    places: Range<usize>,
     len: usize,
-    capacity: usize,
-}
-
-#[derive(Debug)]
-struct Layer {
-    keys: Tensor<3>, // [capacity, key_heads, head_dim]
-    values: Tensor<3>,
 }
 
 impl Cache {
-    /// Room for `capacity` tokens.
+    /// Room for `capacity` tokens in a pool of its own.
     pub fn new(config: &TextConfig, capacity: usize, dtype: DType, device: &Device) -> Self {
-        let shape = [capacity, config.num_key_value_heads, config.head_dim()];
-        let layer = |_| Layer {
-            keys: Tensor::zeros(shape, (device, dtype)),
-            values: Tensor::zeros(shape, (device, dtype)),
-        };
+        let pool = Pool::of_one(config, capacity, dtype, device);
+        pool.cache(capacity).expect("the pool has its size")
+    }
+
+    /// None of `places`, which are its until it is dropped, is filled.
+    pub(super) fn over(pool: Arc<Pool>, places: Range<usize>) -> Self {
         Self {
-            layers: (0..config.num_hidden_layers).map(layer).collect(),
+            pool,
+            places,
             len: 0,
-            capacity,
         }
     }
 
@@ -43,6 +41,39 @@ impl Cache {
     /// Whether no token has been seen yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The pool that all of `caches` are in, if their sequences attend in one operation.
+    ///
+    /// # Panics
+    /// If some are in that pool and others are not.
+    pub(super) fn common<'a>(caches: &'a [&mut Self]) -> Option<&'a Arc<Pool>> {
+        let pool = &caches.first()?.pool;
+        let same = |cache: &&mut Self| Arc::ptr_eq(&cache.pool, pool);
+        assert!(
+            !pool.together || caches.iter().all(same),
+            "sequences of one pass, caches in several pools"
+        );
+        pool.together.then_some(pool)
+    }
+
+    /// The place of its first token in its pool.
+    pub(super) fn first(&self) -> usize {
+        self.places.start
+    }
+
+    /// Where the tokens `rows` of it lie in its pool.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    fn places(&self, rows: Range<usize>) -> Range<usize> {
+        assert!(
+            rows.end <= self.places.len(),
+            "the cache holds {} tokens, {} were to be written",
+            self.places.len(),
+            rows.end
+        );
+        self.first() + rows.start..self.first() + rows.end
     }
 
     /// Writes the rows of layer `layer` behind those held and returns all of them. The length grows with [`Cache::advance`],
@@ -62,23 +93,27 @@ impl Cache {
     ) -> (Tensor<3>, Tensor<3>) {
         let [n, heads, width] = keys.dims();
         let end = self.len + n;
-        assert!(
-            end <= self.capacity,
-            "the cache holds {} tokens, {end} were to be written",
-            self.capacity
-        );
-        let slot = [self.len..end, 0..heads, 0..width];
-        let layer = &mut self.layers[layer];
-        layer
+        let slot = [self.places(self.len..end), 0..heads, 0..width];
+        let buffers = &mut self.pool.layers()[layer];
+        buffers
             .keys
             .inplace(|buffer| buffer.slice_assign(slot.clone(), keys));
-        layer
+        buffers
             .values
             .inplace(|buffer| buffer.slice_assign(slot, values));
-        (
-            layer.keys.clone().narrow(0, 0, end),
-            layer.values.clone().narrow(0, 0, end),
-        )
+        let part = |buffer: &Tensor<3>| buffer.clone().narrow(0, self.places.start, end);
+        (part(&buffers.keys), part(&buffers.values))
+    }
+
+    /// The keys and values of the first `len` tokens of layer `layer`, written or being written.
+    ///
+    /// # Shapes
+    /// - the results: `[len, key_heads, head_dim]`, views that must be dropped before the next append
+    pub(super) fn view(&self, layer: usize, len: usize) -> (Tensor<3>, Tensor<3>) {
+        let buffers = &self.pool.layers()[layer];
+        let places = self.places(0..len);
+        let part = |buffer: &Tensor<3>| buffer.clone().narrow(0, places.start, places.len());
+        (part(&buffers.keys), part(&buffers.values))
     }
 
     /// A copy of the keys and values of the tokens in `rows`.
@@ -94,9 +129,10 @@ impl Cache {
             "tokens {rows:?} of a cache that holds {}",
             self.len
         );
-        let part = |buffer: &Tensor<3>| buffer.clone().narrow(0, rows.start, rows.len());
-        let parts = self
-            .layers
+        let places = self.places(rows);
+        let part = |buffer: &Tensor<3>| buffer.clone().narrow(0, places.start, places.len());
+        let layers = self.pool.layers();
+        let parts = layers
             .iter()
             .flat_map(|layer| [part(&layer.keys), part(&layer.values)]);
         Tensor::stack(parts.collect(), 0) // writes a tensor of its own: a view would keep later appends from being in place
@@ -108,19 +144,25 @@ impl Cache {
     /// If it does not fit.
     pub fn paste(&mut self, copied: &Tensor<4>) {
         let [parts, n, heads, width] = copied.dims();
-        assert_eq!(
-            parts,
-            2 * self.layers.len(),
-            "keys and values of all layers"
-        );
-        for layer in 0..self.layers.len() {
-            let part = |index: usize| {
-                copied
-                    .clone()
-                    .narrow(0, index, 1)
-                    .reshape([n, heads, width])
-            };
-            self.append(layer, part(2 * layer), part(2 * layer + 1));
+        let layers = self.pool.layers().len();
+        assert_eq!(parts, 2 * layers, "keys and values of all layers");
+        let part = |index: usize| {
+            copied
+                .clone()
+                .narrow(0, index, 1)
+                .reshape([n, heads, width])
+        };
+        let places = self.places(self.len..self.len + n);
+        let places = self
+            .pool
+            .together
+            .then(|| indices(places, &copied.device()));
+        for layer in 0..layers {
+            let (keys, values) = (part(2 * layer), part(2 * layer + 1));
+            match &places {
+                Some(places) => self.pool.write(layer, keys, values, places),
+                None => drop(self.append(layer, keys, values)),
+            }
         }
         self.advance(n);
     }
@@ -141,5 +183,11 @@ impl Cache {
     /// Counts `n` more tokens, after every layer has appended them.
     pub fn advance(&mut self, n: usize) {
         self.len += n;
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.pool.give_back(self.places.clone());
     }
 }

@@ -10,6 +10,7 @@ use crate::cpu;
 use crate::init::Init;
 use crate::linear::{Linear, named};
 use crate::norm::RmsNorm;
+use crate::pooled::{Seen, indices};
 use crate::rope::Rotation;
 
 /// The rows of a forward pass: sequences laid one after another, without padding.
@@ -21,6 +22,52 @@ pub struct Rows {
     pub sequences: Vec<Sequence>,
     /// Rows of zeros behind them, so that there are never fewer than [`least_rows`].
     pub padding: usize,
+    /// Where they lie in the pool of their caches; none where every sequence has a buffer of its own.
+    pub pooled: Option<Pooled>,
+}
+
+/// The places of a pass's rows in a pool. Made once a pass; no layer brings anything to the device.
+#[derive(Clone, Debug)]
+pub struct Pooled {
+    /// Where the keys of every row go, padding included.
+    pub places: Tensor<1, Int>,
+    /// What those rows see that are in no block, padding included: they attend in one operation. None if there are none.
+    pub seen: Option<Seen>,
+    /// Where there are rows of both kinds: those in no block, and the places of all rows where these come first, then the blocks'.
+    pub order: Option<(Tensor<1, Int>, Tensor<1, Int>)>,
+}
+
+/// Where the keys and values of a pass are.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// Nowhere but in the pass.
+    Passing,
+    /// In a buffer for every sequence.
+    Buffers,
+    /// In one pool.
+    Pool {
+        /// The place of every sequence's first key.
+        first: Vec<usize>,
+        /// The place that is nobody's.
+        spare: usize,
+    },
+}
+
+impl Keys {
+    /// Those of the sequences whose `caches` a pass fills; without caches nothing outlives the pass.
+    ///
+    /// # Panics
+    /// If only some are in a pool.
+    pub fn of(caches: &[&mut Cache]) -> Self {
+        match Cache::common(caches) {
+            _ if caches.is_empty() => Self::Passing,
+            None => Self::Buffers,
+            Some(pool) => Self::Pool {
+                first: caches.iter().map(|cache| cache.first()).collect(),
+                spare: pool.spare(),
+            },
+        }
+    }
 }
 
 /// One sequence's share of the rows.
@@ -30,7 +77,8 @@ pub struct Sequence {
     pub len: usize,
     /// How many keys come before its own: from its cache or, without caches, from the pass's first rows.
     pub held: usize,
-    /// Its rows, cut where the shape of attention must not depend on what else is fed.
+    /// Its rows, cut where the shape of attention must not depend on what else is fed. In a pool: the first of its rows, those that
+    /// fill whole blocks; the others attend together with other sequences'.
     pub blocks: Vec<Block>,
 }
 
@@ -50,62 +98,118 @@ pub struct Block {
 pub const BLOCK: usize = 32;
 
 impl Rows {
-    /// `sequences` gives the new tokens' positions and how many tokens come before them, for every sequence. `cached` sequences
-    /// attend in blocks of [`BLOCK`] and are padded to [`least_rows`].
+    /// `sequences` gives the new tokens' positions and how many tokens come before them, for every sequence. Those with `keys` in a buffer
+    /// attend in blocks of [`BLOCK`], those in a pool where their rows fill no block in one operation; both are padded to [`least_rows`].
     pub fn new(
         sequences: &[(&[[u32; 3]], usize)],
-        cached: bool,
+        keys: &Keys,
         config: &TextConfig,
         dtype: DType,
         device: &Device,
     ) -> Self {
-        let mut all: Vec<[u32; 3]> = sequences
-            .iter()
-            .flat_map(|(axes, _)| axes.iter().copied())
-            .collect();
-        let padding = if cached {
-            least_rows(config, dtype, device).saturating_sub(all.len())
-        } else {
-            0
+        let cut = |&(axes, held): &(&[[u32; 3]], usize)| Sequence {
+            len: axes.len(),
+            held,
+            blocks: match keys {
+                Keys::Passing => blocks(held, axes.len(), usize::MAX, device),
+                Keys::Buffers => blocks(held, axes.len(), BLOCK, device),
+                Keys::Pool { .. } => whole_blocks(held, axes.len(), device),
+            },
         };
-        all.extend(std::iter::repeat_n([0; 3], padding));
-        Self {
-            padding,
-            rotation: Rotation::new(&angles(&all, config), config.head_dim() / 2, dtype, device),
-            sequences: sequences
-                .iter()
-                .map(|(axes, held)| Sequence {
-                    len: axes.len(),
-                    held: *held,
-                    blocks: blocks(
-                        *held,
-                        axes.len(),
-                        if cached { BLOCK } else { usize::MAX },
-                        device,
-                    ),
-                })
-                .collect(),
-        }
+        let axes = sequences.iter().flat_map(|(axes, _)| axes.iter().copied());
+        let cut = sequences.iter().map(cut).collect();
+        Self::of(axes.collect(), cut, keys, config, dtype, device)
     }
-}
 
-impl Rows {
     /// One sequence that branches behind the `held` tokens of its cache, one row for every token of the tree.
     pub fn tree(
         axes: &[[u32; 3]],
         parents: &[Option<usize>],
         held: usize,
+        keys: &Keys,
         config: &TextConfig,
         dtype: DType,
         device: &Device,
     ) -> Self {
-        let mut rows = Self::new(&[(axes, held)], true, config, dtype, device);
-        rows.sequences[0].blocks = vec![Block {
-            rows: axes.len(),
-            keys: held + axes.len(),
-            visible: Visible::tree(held, parents, device),
-        }];
-        rows
+        let sequence = Sequence {
+            len: axes.len(),
+            held,
+            blocks: vec![Block {
+                rows: axes.len(),
+                keys: held + axes.len(),
+                visible: Visible::tree(held, parents, device),
+            }],
+        };
+        Self::of(axes.to_vec(), vec![sequence], keys, config, dtype, device)
+    }
+
+    fn of(
+        mut axes: Vec<[u32; 3]>,
+        sequences: Vec<Sequence>,
+        keys: &Keys,
+        config: &TextConfig,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let padding = match keys {
+            Keys::Passing => 0,
+            _ => least_rows(config, dtype, device).saturating_sub(axes.len()),
+        };
+        axes.extend(std::iter::repeat_n([0; 3], padding));
+        let angles = angles(&axes, config);
+        Self {
+            rotation: Rotation::new(&angles, config.head_dim() / 2, dtype, device),
+            pooled: match keys {
+                Keys::Pool { first, spare } => {
+                    Some(Pooled::new(&sequences, first, padding, *spare, device))
+                }
+                _ => None,
+            },
+            sequences,
+            padding,
+        }
+    }
+}
+
+impl Pooled {
+    fn new(
+        sequences: &[Sequence],
+        first: &[usize],
+        padding: usize,
+        spare: usize,
+        device: &Device,
+    ) -> Self {
+        let (mut places, mut runs, mut single, mut blocked) = (vec![], vec![], vec![], vec![]);
+        for (sequence, &first) in sequences.iter().zip(first) {
+            let in_blocks: usize = sequence.blocks.iter().map(|block| block.rows).sum();
+            for row in 0..sequence.len {
+                let place = first + sequence.held + row;
+                if row < in_blocks {
+                    blocked.push(places.len());
+                } else {
+                    single.push(places.len());
+                    runs.push(first..place + 1);
+                }
+                places.push(place);
+            }
+        }
+        for _ in 0..padding {
+            single.push(places.len());
+            runs.push(spare..spare + 1);
+            places.push(spare);
+        }
+        let order = (!single.is_empty() && !blocked.is_empty()).then(|| {
+            let mut back = vec![0; places.len()];
+            for (at, &row) in single.iter().chain(&blocked).enumerate() {
+                back[row] = at;
+            }
+            (indices(single, device), indices(back, device))
+        });
+        Self {
+            places: indices(places, device),
+            seen: (!runs.is_empty()).then(|| Seen::new(&runs, device)),
+            order,
+        }
     }
 }
 
@@ -134,6 +238,21 @@ fn blocks(held: usize, rows: usize, size: usize, device: &Device) -> Vec<Block> 
         start = keys;
     }
     blocks
+}
+
+/// Of `rows` rows behind `held` keys those that end where the number of keys is a multiple of [`BLOCK`] and fill at least one block, as one.
+fn whole_blocks(held: usize, rows: usize, device: &Device) -> Vec<Block> {
+    let keys = (held + rows) / BLOCK * BLOCK;
+    if held.next_multiple_of(BLOCK) >= keys {
+        return vec![];
+    }
+    let rows = keys - held;
+    let visible = Visible::causal(rows, keys, device);
+    vec![Block {
+        rows,
+        keys,
+        visible,
+    }]
 }
 
 /// The embedding as the checkpoint names it.
@@ -230,4 +349,54 @@ impl Decoder {
 pub fn padded(x: Tensor<2>, count: usize) -> Tensor<2> {
     let zeros = Tensor::zeros([count, x.dims()[1]], (&x.device(), x.dtype()));
     Tensor::cat(vec![x, zeros], 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behind so many keys so many rows: how many of them, the first, go block by block, and to which key.
+    #[test]
+    fn rows_that_fill_whole_blocks_of_a_pool_are_one() {
+        let device = Device::flex();
+        for (held, rows, whole) in [
+            (0, 31, None),
+            (0, 32, Some((32, 32))),
+            (0, 100, Some((96, 96))),
+            (64, 100, Some((96, 160))),
+            (30, 40, Some((34, 64))),
+            (30, 33, None),
+            (31, 1, None),
+            (32, 1, None),
+        ] {
+            let blocks = whole_blocks(held, rows, &device);
+            let blocks: Vec<_> = blocks.iter().map(|it| (it.rows, it.keys)).collect();
+            assert_eq!(blocks, Vec::from_iter(whole), "{rows} rows behind {held}");
+        }
+    }
+
+    /// Two sequences, one that reads its prompt and one that answers, and padding: the prompt's rest and the others attend together.
+    #[test]
+    fn every_row_of_a_pool_has_its_place_and_its_keys() {
+        let device = Device::flex();
+        let sequence = |held, len| Sequence {
+            len,
+            held,
+            blocks: whole_blocks(held, len, &device),
+        };
+        let sequences = [sequence(0, 34), sequence(70, 1)];
+        let pooled = Pooled::new(&sequences, &[100, 10], 1, 500, &device);
+        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<usize>().collect::<Vec<_>>();
+        let mut places: Vec<usize> = (100..134).collect();
+        places.extend([80, 500]);
+        assert_eq!(numbers(pooled.places), places);
+        let (single, back) = pooled.order.expect("rows of both kinds");
+        assert_eq!(numbers(single), [32, 33, 34, 35]);
+        let mut order: Vec<usize> = (4..36).collect();
+        order.extend(0..4);
+        assert_eq!(numbers(back), order);
+        let seen = pooled.seen.expect("rows in no block");
+        assert_eq!(numbers(seen.first), [100, 100, 10, 500]);
+        assert_eq!(numbers(seen.keys), [33, 34, 71, 1]);
+    }
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cache, Mlp, Rows};
+use super::{Cache, Mlp, Pooled, Rows};
 use crate::attention::attend;
 use crate::config::TextConfig;
 use crate::init::Init;
@@ -64,36 +64,101 @@ impl SelfAttention {
         let q = rows.rotation.apply(heads(self.q_proj.forward(x.clone()))); // [n, heads, head_dim]
         let k = rows.rotation.apply(heads(self.k_proj.forward(x.clone())));
         let v = heads(self.v_proj.forward(x));
-        let mut start = 0;
-        let mut parts = Vec::with_capacity(rows.sequences.len());
-        for (index, sequence) in rows.sequences.iter().enumerate() {
-            let first = start;
-            let part = |y: &Tensor<3>| y.clone().narrow(0, first, sequence.len);
-            let with_shared = |y: &Tensor<3>| match sequence.held {
-                0 => part(y),
-                held => Tensor::cat(vec![y.clone().narrow(0, 0, held), part(y)], 0),
-            };
-            let (keys, values) = match caches.get_mut(index) {
-                Some(cache) => cache.append(layer, part(&k), part(&v)),
-                None => (with_shared(&k), with_shared(&v)),
-            };
-            for block in &sequence.blocks {
-                let q = q.clone().narrow(0, start, block.rows);
-                let seen = |y: &Tensor<3>| y.clone().narrow(0, 0, block.keys);
-                parts.push(attend(q, seen(&keys), seen(&values), &block.visible));
-                start += block.rows;
-            }
-        }
-        if rows.padding > 0 {
-            let shape = [rows.padding, q.dims()[1] * self.head_dim];
-            parts.push(Tensor::zeros(shape, (&q.device(), q.dtype())));
-        }
-        let y = if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Tensor::cat(parts, 0)
+        let y = match &rows.pooled {
+            Some(pooled) => attend_in_pool(&q, k, v, rows, pooled, layer, caches),
+            None => attend_one_by_one(&q, &k, &v, rows, layer, caches),
         };
         self.o_proj.forward(y)
+    }
+}
+
+/// Attention sequence by sequence, over buffers or without caches.
+///
+/// # Shapes
+/// - `q`: `[n, heads, head_dim]`; `k`, `v`: `[n, key_heads, head_dim]`
+/// - the result: `[n, heads · head_dim]`
+fn attend_one_by_one(
+    q: &Tensor<3>,
+    k: &Tensor<3>,
+    v: &Tensor<3>,
+    rows: &Rows,
+    layer: usize,
+    caches: &mut [&mut Cache],
+) -> Tensor<2> {
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(rows.sequences.len());
+    for (index, sequence) in rows.sequences.iter().enumerate() {
+        let first = start;
+        let part = |y: &Tensor<3>| y.clone().narrow(0, first, sequence.len);
+        let with_shared = |y: &Tensor<3>| match sequence.held {
+            0 => part(y),
+            held => Tensor::cat(vec![y.clone().narrow(0, 0, held), part(y)], 0),
+        };
+        let (keys, values) = match caches.get_mut(index) {
+            Some(cache) => cache.append(layer, part(&k), part(&v)),
+            None => (with_shared(&k), with_shared(&v)),
+        };
+        for block in &sequence.blocks {
+            let q = q.clone().narrow(0, start, block.rows);
+            let seen = |y: &Tensor<3>| y.clone().narrow(0, 0, block.keys);
+            parts.push(attend(q, seen(&keys), seen(&values), &block.visible));
+            start += block.rows;
+        }
+    }
+    if rows.padding > 0 {
+        let [_, heads, head_dim] = q.dims();
+        let shape = [rows.padding, heads * head_dim];
+        parts.push(Tensor::zeros(shape, (&q.device(), q.dtype())));
+    }
+    joined(parts)
+}
+
+/// Attention over a pool: all rows are written at once, and those that fill no block attend in one operation, whosever they are.
+///
+/// # Shapes
+/// - as [`attend_one_by_one`]
+fn attend_in_pool(
+    q: &Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    rows: &Rows,
+    pooled: &Pooled,
+    layer: usize,
+    caches: &[&mut Cache],
+) -> Tensor<2> {
+    let pool = Cache::common(caches).expect("the rows lie in a pool");
+    pool.write(layer, k, v, &pooled.places);
+    let mut parts = vec![];
+    if let Some(seen) = &pooled.seen {
+        let single = match &pooled.order {
+            Some((single, _)) => q.clone().select(0, single.clone()),
+            None => q.clone(),
+        };
+        parts.push(pool.attend(layer, single, seen));
+    }
+    let mut start = 0;
+    for (cache, sequence) in caches.iter().zip(&rows.sequences) {
+        let mut first = start;
+        for block in &sequence.blocks {
+            let (keys, values) = cache.view(layer, block.keys);
+            let q = q.clone().narrow(0, first, block.rows);
+            parts.push(attend(q, keys, values, &block.visible));
+            first += block.rows;
+        }
+        start += sequence.len;
+    }
+    let y = joined(parts);
+    match &pooled.order {
+        Some((_, places)) => y.select(0, places.clone()),
+        None => y,
+    }
+}
+
+fn joined(mut parts: Vec<Tensor<2>>) -> Tensor<2> {
+    if parts.len() == 1 {
+        parts.remove(0)
+    } else {
+        Tensor::cat(parts, 0)
     }
 }
 

@@ -63,7 +63,8 @@ pub struct ServeArgs {
     /// Answers written at once, divided among the cores.
     #[arg(long, env = "MORE_R1_MAX_SEQUENCES", default_value_t = 16, value_name = "N", value_parser = at_least_one)]
     pub max_sequences: usize,
-    /// Tokens that all answers under way together may come to hold, prompts included; divided among the cores.
+    /// Tokens that all answers under way together may come to hold, prompts included; divided among the cores. On a GPU the room for all of
+    /// them is taken at once.
     #[arg(long, env = "MORE_R1_MAX_CACHED_TOKENS", default_value_t = 32_768, value_name = "N", value_parser = at_least_one)]
     pub max_cached_tokens: usize,
     /// Prompt tokens read between two tokens of the answers under way.
