@@ -54,7 +54,9 @@ fn every_complaint_has_its_test() {
 
 #[test]
 fn every_source_file_has_a_header() {
-    for room in ["proto", "vision", "model", "train", "server", "tests"] {
+    for room in [
+        "proto", "vision", "model", "train", "bench", "server", "tests",
+    ] {
         for folder in ["src", "tests"] {
             visit(&root().join(room).join(folder));
         }

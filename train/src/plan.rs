@@ -136,7 +136,8 @@ impl Census {
         self.rooms.values().map(of).sum()
     }
 
-    fn parameters(&self, room: Room) -> u64 {
+    /// Parameters of `room`.
+    pub fn parameters(&self, room: Room) -> u64 {
         self.rooms.get(&room).map_or(0, |count| count.parameters)
     }
 

@@ -12,6 +12,7 @@ use vision::BoxFormat;
 use crate::fields::bbox_from_text;
 
 mod annotate;
+mod bench;
 pub mod file;
 mod import;
 mod learn;
@@ -19,6 +20,7 @@ mod look;
 mod serve;
 
 pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
+pub use bench::{BenchArgs, PartName, ShapeName};
 pub use import::{ImportArgs, ImportCommand, MoreArgs, SampleArgs, StrataName};
 pub use learn::{
     CalibrateArgs, CompareArgs, DataCommand, EvalArgs, MergeArgs, PlanArgs, RecordArgs, ReportArgs,
@@ -77,6 +79,8 @@ pub enum Command {
     Train(TrainCommand),
     /// Score a model on a data set.
     Eval(EvalArgs),
+    /// Measure how fast a device is, and how exact.
+    Bench(Box<BenchArgs>),
     /// Show a training run as a page for a browser.
     Report(ReportArgs),
     /// Fit the temperature of a model's probabilities on a data set.

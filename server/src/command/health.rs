@@ -60,7 +60,7 @@ fn split(url: &str) -> Option<(String, &str)> {
 }
 
 /// The status of one GET.
-fn ask(authority: &str, path: &str) -> Result<u16> {
+pub(super) fn ask(authority: &str, path: &str) -> Result<u16> {
     let address = authority
         .to_socket_addrs()?
         .next()

@@ -1,6 +1,7 @@
 //! The commands: from typed arguments to an exit code. 0 done, 1 failed, 2 asked for something impossible, 3 stopped at a budget.
 
 mod annotate;
+mod bench;
 mod calibrate;
 mod compare;
 mod corpus;
@@ -151,6 +152,7 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Train(TrainCommand::Sft(args)) => train::sft(&args, json),
         Command::Train(TrainCommand::Grpo(args)) => train::grpo(&args, json),
         Command::Eval(args) => eval::run(args, json),
+        Command::Bench(args) => bench::run(&args, json),
         Command::Report(args) => report::run(&args, json),
         Command::Calibrate(args) => calibrate::run(&args, json),
         Command::Merge(args) => merge::run(&args, json),
