@@ -386,13 +386,13 @@ mod tests {
         };
         let sequences = [sequence(0, 34), sequence(70, 1)];
         let pooled = Pooled::new(&sequences, &[100, 10], 1, 500, &device);
-        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<usize>().collect::<Vec<_>>();
-        let mut places: Vec<usize> = (100..134).collect();
+        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<i64>().collect::<Vec<_>>();
+        let mut places: Vec<i64> = (100..134).collect();
         places.extend([80, 500]);
         assert_eq!(numbers(pooled.places), places);
         let (single, back) = pooled.order.expect("rows of both kinds");
         assert_eq!(numbers(single), [32, 33, 34, 35]);
-        let mut order: Vec<usize> = (4..36).collect();
+        let mut order: Vec<i64> = (4..36).collect();
         order.extend(0..4);
         assert_eq!(numbers(back), order);
         let seen = pooled.seen.expect("rows in no block");
