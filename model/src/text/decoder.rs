@@ -179,23 +179,23 @@ impl Pooled {
         spare: usize,
         device: &Device,
     ) -> Self {
+        let run = |first: usize, count: usize| first..first + count;
         let (mut places, mut runs, mut single, mut blocked) = (vec![], vec![], vec![], vec![]);
         for (sequence, &first) in sequences.iter().zip(first) {
             let in_blocks: usize = sequence.blocks.iter().map(|block| block.rows).sum();
             for row in 0..sequence.len {
-                let place = first + sequence.held + row;
                 if row < in_blocks {
                     blocked.push(places.len());
                 } else {
                     single.push(places.len());
-                    runs.push(first..place + 1);
+                    runs.push(run(first, sequence.held + row + 1));
                 }
-                places.push(place);
+                places.push(first + sequence.held + row);
             }
         }
         for _ in 0..padding {
             single.push(places.len());
-            runs.push(spare..spare + 1);
+            runs.push(run(spare, 1));
             places.push(spare);
         }
         let order = (!single.is_empty() && !blocked.is_empty()).then(|| {
