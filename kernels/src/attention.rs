@@ -64,7 +64,10 @@ pub fn attend(client: &Client, asked: Attention) -> TensorHandle {
     assert_eq!(asked.values.shape().as_slice(), pool, "values for keys");
     assert_eq!(asked.first.shape().as_slice(), [rows], "first for rows");
     assert_eq!(asked.seen.shape().as_slice(), [rows], "seen for rows");
-    assert!(heads % key_heads == 0, "{heads} heads for {key_heads}");
+    assert!(
+        heads.is_multiple_of(key_heads),
+        "{heads} heads for {key_heads}"
+    );
     assert!(fits(head_dim), "heads of {head_dim} values");
     assert!(asked.span > 0 && asked.longest > 0, "no keys");
     let dtype = asked.queries.dtype;

@@ -1,4 +1,4 @@
-//! The kernels of `kernels` as operations of burn, on the devices of CubeCL. Holds no arithmetic. `pooled.rs` calls it, and does the same
+//! The kernels of `kernels` as operations of burn, on the devices of `CubeCL`. Holds no arithmetic. `pooled.rs` calls it, and does the same
 //! by burn's own operations where [`computes`] says no.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -12,7 +12,7 @@ use kernels::{Attention, Written};
 
 use crate::pooled::SPAN;
 
-/// Whether the kernels compute with `heads`, `[n, heads, head_dim]`: on a device of CubeCL that keeps no gradients.
+/// Whether the kernels compute with `heads`, `[n, heads, head_dim]`: on a device of `CubeCL` that keeps no gradients.
 pub fn computes(heads: &Tensor<3>) -> bool {
     let [_, _, head_dim] = heads.dims();
     let device = heads.device();

@@ -179,23 +179,23 @@ impl Pooled {
         spare: usize,
         device: &Device,
     ) -> Self {
+        let run = |first: usize, count: usize| first..first + count;
         let (mut places, mut runs, mut single, mut blocked) = (vec![], vec![], vec![], vec![]);
         for (sequence, &first) in sequences.iter().zip(first) {
             let in_blocks: usize = sequence.blocks.iter().map(|block| block.rows).sum();
             for row in 0..sequence.len {
-                let place = first + sequence.held + row;
                 if row < in_blocks {
                     blocked.push(places.len());
                 } else {
                     single.push(places.len());
-                    runs.push(first..place + 1);
+                    runs.push(run(first, sequence.held + row + 1));
                 }
-                places.push(place);
+                places.push(first + sequence.held + row);
             }
         }
         for _ in 0..padding {
             single.push(places.len());
-            runs.push(spare..spare + 1);
+            runs.push(run(spare, 1));
             places.push(spare);
         }
         let order = (!single.is_empty() && !blocked.is_empty()).then(|| {
@@ -386,13 +386,13 @@ mod tests {
         };
         let sequences = [sequence(0, 34), sequence(70, 1)];
         let pooled = Pooled::new(&sequences, &[100, 10], 1, 500, &device);
-        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<usize>().collect::<Vec<_>>();
-        let mut places: Vec<usize> = (100..134).collect();
+        let numbers = |it: Tensor<1, Int>| it.into_data().iter::<i64>().collect::<Vec<_>>();
+        let mut places: Vec<i64> = (100..134).collect();
         places.extend([80, 500]);
         assert_eq!(numbers(pooled.places), places);
         let (single, back) = pooled.order.expect("rows of both kinds");
         assert_eq!(numbers(single), [32, 33, 34, 35]);
-        let mut order: Vec<usize> = (4..36).collect();
+        let mut order: Vec<i64> = (4..36).collect();
         order.extend(0..4);
         assert_eq!(numbers(back), order);
         let seen = pooled.seen.expect("rows in no block");

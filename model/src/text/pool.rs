@@ -122,7 +122,7 @@ struct Free(Vec<Range<usize>>);
 
 impl Free {
     fn new(places: usize) -> Self {
-        Self(vec![0..places])
+        Self(std::iter::once(0..places).collect())
     }
 
     /// The first run that is long enough, as far as it is needed.
@@ -185,7 +185,7 @@ mod tests {
             for places in taken {
                 free.give(places);
             }
-            prop_assert_eq!(free.0, vec![0..PLACES]);
+            prop_assert_eq!(free.0, Free::new(PLACES).0);
         }
     }
 }
