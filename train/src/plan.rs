@@ -1,6 +1,6 @@
 //! What a run would take, from `config.json` and the recipe alone: parameters, bytes, tokens, operations, time. Opens no weights, trains
-//! nothing, and counts what this trainer does today: one device, f32 throughout, everything the backward pass reads kept. A room of the
-//! network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
+//! nothing, and counts one device, as if all workers were there, and f32: in bf16 it adds the rounded weights and counts too many
+//! activations. A room of the network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
 //!
 //! Legend: `n` tokens of a record, `p` patches of its pictures, `d` width, `f` inner width, `k` width of all key heads, `h` heads.
 
@@ -23,7 +23,7 @@ use crate::optim::Learning;
 use crate::sample::stratified;
 use crate::scratch;
 
-/// Bytes of a number: weights, gradients, moments and activations are all f32.
+/// Bytes of a number: weights, gradients and moments are all f32, and activations are counted so.
 const WIDTH: u64 = 4;
 
 /// Tensors of a parameter's size that come and go while it is stepped, beside gradient and moments: `AdamW::update` adds two products to
