@@ -9,7 +9,7 @@ mod operations;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use model::init::Init;
 use model::{Config, Files, Qwen};
@@ -20,6 +20,7 @@ use crate::Error;
 use crate::config::{SftConfig, TrainingConfig};
 use crate::data::read_records;
 use crate::optim::Learning;
+use crate::params::{Look, look};
 use crate::sample::stratified;
 use crate::scratch;
 
@@ -121,15 +122,13 @@ pub struct Census {
 impl Census {
     /// Counts a network of the sizes in `network`, of which `learning` learns, without allocating it.
     pub fn take(network: &Config, learning: Learning<'_>) -> Self {
-        let mut counter = Counter {
+        let counter = Counter {
             learning,
-            path: vec![],
             census: Self::default(),
         };
         let init = Init::lazy(&Device::flex());
         let network = learning.adapted(Qwen::new(network, &init), &init);
-        network.visit(&mut counter);
-        counter.census
+        look(&network, counter).census
     }
 
     fn total(&self, of: impl Fn(&Count) -> u64) -> u64 {
@@ -161,25 +160,15 @@ impl Census {
 
 struct Counter<'a> {
     learning: Learning<'a>,
-    path: Vec<String>,
     census: Census,
 }
 
-impl ModuleVisitor for Counter<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl Look for Counter<'_> {
+    fn look<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         let count = param.lazy_shape().num_elements() as u64;
-        let room = self.census.rooms.entry(Room::of(&self.path)).or_default();
+        let room = self.census.rooms.entry(Room::of(path)).or_default();
         room.parameters += count;
-        if let (Some(lora), Some("lora_a")) =
-            (self.learning.lora, self.path.last().map(String::as_str))
+        if let (Some(lora), Some("lora_a")) = (self.learning.lora, path.last().map(String::as_str))
         {
             let input = count / lora.r as u64;
             let dropped = if lora.lora_dropout > 0.0 {
@@ -189,7 +178,7 @@ impl ModuleVisitor for Counter<'_> {
             };
             self.census.adapters += lora.r as u64 + dropped;
         }
-        if self.learning.takes(&self.path) {
+        if self.learning.takes(path) {
             room.trained += count;
             self.census.largest = self.census.largest.max(count);
         }
