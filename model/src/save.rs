@@ -59,7 +59,7 @@ pub fn save_shards(network: &Qwen, dir: &Path, dtype: Dtype, most: usize) -> Res
     }
     let path = dir.join("model.safetensors.index.json");
     let index = json!({"metadata": {"total_size": total}, "weight_map": index});
-    std::fs::write(&path, format!("{index:#}\n")).map_err(|source| Error::Io { path, source })
+    std::fs::write(&path, format!("{index:#}\n")).map_err(|fault| Error::Io { path, fault })
 }
 
 /// Every parameter of `network` by its published key.

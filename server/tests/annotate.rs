@@ -2,66 +2,25 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tests::expert::{Expert, Reply};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "sk-a-very-secret-key";
 
-/// An expert that answers late, always in the same way, and notes with which key it was asked what.
-struct Expert {
-    base_url: String,
-    asked: Arc<Mutex<Vec<(String, String)>>>,
-    _runtime: Runtime,
+/// An expert that always does the same, and what it runs on.
+fn expert(reply: Reply) -> (Expert, Runtime) {
+    let runtime = Runtime::new().expect("threads");
+    let expert = runtime.block_on(Expert::start(move |_, _| reply.clone()));
+    (expert, runtime)
 }
 
-impl Expert {
-    fn start(time: Duration) -> Self {
-        Self::start_with(StatusCode::OK, time)
-    }
-
-    fn start_with(status: StatusCode, time: Duration) -> Self {
-        let runtime = Runtime::new().expect("threads");
-        let asked = Arc::new(Mutex::new(vec![]));
-        let noted = Arc::clone(&asked);
-        let answer = move |headers: HeaderMap, body: String| async move {
-            let body: Value = serde_json::from_str(&body).expect("JSON");
-            let content = body["messages"][0]["content"].as_array().expect("parts");
-            let text = content[2]["text"].as_str().expect("the text").to_owned();
-            let key = headers
-                .get("authorization")
-                .map(|it| it.to_str().expect("plain text"));
-            let key = key.unwrap_or_default().to_owned();
-            noted.lock().expect("nobody panics").push((key, text));
-            tokio::time::sleep(time).await;
-            let reply = json!({
-                "choices": [{"message": {"content": "I cannot help with that."}}],
-                "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
-            });
-            (status, reply.to_string())
-        };
-        let paths = Router::new().route("/v1/chat/completions", post(answer));
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
-        let listener = listener.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        runtime.spawn(async move { axum::serve(listener, paths).await });
-        Self {
-            base_url: format!("http://{address}/v1"),
-            asked,
-            _runtime: runtime,
-        }
-    }
-
-    fn asked(&self) -> Vec<(String, String)> {
-        self.asked.lock().expect("nobody panics").clone()
-    }
+/// One that answers, with nothing to learn from.
+fn useless() -> (Expert, Runtime) {
+    expert(Reply::Write("I cannot help with that.".to_owned()))
 }
 
 fn folder(records: usize) -> TempDir {
@@ -101,7 +60,7 @@ fn ended(output: &Output) -> (i32, Value) {
 
 #[test]
 fn a_whole_run_ends_with_0_and_shows_no_key() {
-    let (folder, expert) = (folder(2), Expert::start(Duration::ZERO));
+    let (folder, (expert, _runtime)) = (folder(2), useless());
     let args = ["--model", "m", "--log", "trace", "--price-input", "10"];
     let output = annotate(folder.path(), &expert.base_url, &args).output();
     let output = output.expect("the binary runs");
@@ -132,7 +91,7 @@ fn a_whole_run_ends_with_0_and_shows_no_key() {
 
 #[test]
 fn a_run_that_stops_says_why_by_its_code() {
-    let (folder, expert) = (folder(8), Expert::start(Duration::ZERO));
+    let (folder, (expert, _runtime)) = (folder(8), useless());
     let money = [
         "--model",
         "m",
@@ -168,7 +127,7 @@ fn a_run_that_stops_says_why_by_its_code() {
     );
     assert_eq!(summary["answered"], 0);
 
-    let closed = Expert::start_with(StatusCode::UNAUTHORIZED, Duration::ZERO);
+    let (closed, _other) = self::expert(Reply::Status(401, "", None));
     let mut command = annotate(folder.path(), &closed.base_url, &resume);
     let output = command.env("EXPERT_KEY", "").output();
     let output = output.expect("the binary runs");
@@ -242,7 +201,7 @@ fn nothing_is_written_over() {
 /// The key of `OpenAI`'s variable is for `OpenAI`.
 #[test]
 fn a_key_is_sent_where_it_is_meant_to_go() {
-    let expert = Expert::start(Duration::ZERO);
+    let (expert, _runtime) = useless();
     let run = |folder: &TempDir, args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
             .args(["data", "annotate", "--model", "m", "--images", "."])
@@ -261,7 +220,8 @@ fn a_key_is_sent_where_it_is_meant_to_go() {
     let named = [&base[..], &["--key-env", "OPENAI_API_KEY"]].concat();
     let (code, line) = run(&folder(1), &named);
     assert_eq!(code, Some(0), "{line}");
-    let keys: Vec<String> = expert.asked().into_iter().map(|(key, _)| key).collect();
+    let asked = expert.asked().into_iter();
+    let keys: Vec<String> = asked.map(|it| it.authorization).collect();
     assert_eq!(keys, [String::new(), format!("Bearer {KEY}")]);
 
     let plain = [
@@ -277,7 +237,7 @@ fn a_key_is_sent_where_it_is_meant_to_go() {
 
 #[test]
 fn what_a_run_needs_may_stand_in_the_file_of_settings() {
-    let (folder, expert) = (folder(1), Expert::start(Duration::ZERO));
+    let (folder, (expert, _runtime)) = (folder(1), useless());
     let settings = "[data.annotate]\nmodel = \"m\"\nimages = \".\"\ndata = \"data.jsonl\"\n";
     std::fs::write(folder.path().join("more-r1.toml"), settings).expect("a new file");
     let output = Command::new(env!("CARGO_BIN_EXE_more-r1"))
@@ -293,7 +253,8 @@ fn what_a_run_needs_may_stand_in_the_file_of_settings() {
 
 #[test]
 fn a_killed_run_asks_nobody_twice_who_has_answered() {
-    let (folder, expert) = (folder(12), Expert::start(Duration::from_millis(100)));
+    let late = Reply::Late(Duration::from_millis(100));
+    let (folder, (expert, _runtime)) = (folder(12), expert(late));
     let journal = folder.path().join("out.jsonl.journal");
     let args = ["--model", "m", "--concurrency", "2"];
     let mut child = annotate(folder.path(), &expert.base_url, &args)

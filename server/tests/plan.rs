@@ -6,26 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use serde_json::json;
 use tempfile::TempDir;
 
 use binary::more_r1;
 
-/// A recipe over a tiny network: two layers, two blocks.
+/// A recipe over a golden checkpoint, of which nothing but `config.json` is there.
 fn write(folder: &Path) {
-    let sizes = json!({
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "vocab_size": 400, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
-        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
-        "max_position_embeddings": 4096, "tie_word_embeddings": false,
-        "image_token_id": 3, "video_token_id": 4, "vision_start_token_id": 5,
-        "vision_config": {
-            "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "in_chans": 3,
-            "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
-            "fullatt_block_indexes": [1], "out_hidden_size": 32
-        }
-    });
-    fs::write(folder.join("config.json"), sizes.to_string()).expect("writable");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden/b/config.json");
+    fs::copy(golden, folder.join("config.json")).expect("writable");
     let recipe = r#"
 run_dir = "run"
 [model]
@@ -63,8 +51,8 @@ fn a_plan_needs_no_weights_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(0), "{error}");
     let printed = String::from_utf8(output.stdout).expect("text");
     for line in [
-        "embedding              12800           12800", // 400 × 32
-        "head                   12800           12800",
+        "embedding              18432           18432", // 384 × 48
+        "head                   18432           18432",
         "25 steps of 8 records, of 100 records in all; passes of 4 by 1 workers at once, on one device",
         "16768 tokens a step, if each record has 1024 of the photo, 256 of the crop, 416 of the prompt, 400 of the response",
     ] {

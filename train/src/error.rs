@@ -29,13 +29,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The loss is no number any more.
-    #[error("the loss of step {step} is {loss}; the last checkpoint is untouched")]
+    /// The loss or its gradient is no finite number any more.
+    #[error(
+        "the loss of step {step} is {loss}, the norm of its gradient {grad_norm}; the last checkpoint is untouched"
+    )]
     Diverged {
         /// The step.
         step: usize,
         /// What was computed.
         loss: f64,
+        /// Before clipping.
+        grad_norm: f64,
     },
     /// The file of records is unreadable.
     #[error(transparent)]
@@ -46,6 +50,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Goes on if step `step` can be made with this loss and this norm of its gradient.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if one of them is no finite number: the weights would not be either.
+    pub(crate) fn unless_finite(step: usize, loss: f64, grad_norm: f64) -> Result<(), Self> {
+        if loss.is_finite() && grad_norm.is_finite() {
+            return Ok(());
+        }
+        Err(Self::Diverged {
+            step,
+            loss,
+            grad_norm,
+        })
+    }
+
     /// Names `path`, the file or the run, beside what cannot be meant.
     pub fn config(path: impl Into<PathBuf>) -> impl FnOnce(String) -> Self {
         let path = path.into();

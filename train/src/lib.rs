@@ -21,6 +21,7 @@ pub mod merge;
 pub mod metrics;
 pub mod optim;
 pub mod order;
+mod params;
 pub mod part;
 pub mod pass;
 pub mod plan;

@@ -9,6 +9,7 @@ use model::{Checkpoint, Files, calibration};
 use safetensors::Dtype;
 
 use crate::Error;
+use crate::part::Part;
 use crate::state::copy_static;
 
 /// What is merged, and where it goes.
@@ -18,7 +19,7 @@ pub struct MergeOptions {
     pub base: Files,
     /// The adapter.
     pub adapter: Files,
-    /// The folder to write; must not be there.
+    /// The folder to write; must not be there, or be empty.
     pub out: PathBuf,
     /// How the weights are written; they are added in f32.
     pub dtype: Dtype,
@@ -29,18 +30,11 @@ pub struct MergeOptions {
 /// # Errors
 /// An output that is there already, a base or an adapter that cannot be read, files that cannot be written.
 pub fn merge(options: &MergeOptions) -> Result<String, Error> {
-    let out = &options.out;
-    if out.exists() {
-        return Err(Error::Config {
-            path: out.clone(),
-            reason: "is there already".to_owned(),
-        });
-    }
+    let part = Part::folder(&options.out)?;
     let checkpoint = Checkpoint::open(&options.base, DType::F32, &Device::flex())?;
     let checkpoint = checkpoint.adapted(&options.adapter)?;
-    let part = out.with_added_extension("part");
-    write(options, &checkpoint, &part)?;
-    std::fs::rename(&part, out).map_err(Error::io(out))?;
+    write(options, &checkpoint, part.path())?;
+    part.finish()?;
     Ok(checkpoint.hash)
 }
 

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use model::init::Init;
 use model::lora::attach;
 use model::{LoraConfig, Qwen};
 use serde::{Deserialize, Serialize};
+
+use crate::params::{Change, Look, change, look};
 
 /// The gradient of every trained parameter, by key, flattened.
 #[derive(Debug, Default)]
@@ -19,13 +21,8 @@ pub struct Grads {
 impl Grads {
     /// Takes the gradients of `network` out of a backward pass.
     pub fn take(network: &Qwen, gradients: Gradients) -> Self {
-        let mut visitor = Taker {
-            gradients,
-            grads: Self::default(),
-            path: vec![],
-        };
-        network.visit(&mut visitor);
-        visitor.grads
+        let grads = Self::default();
+        look(network, Taker { gradients, grads }).grads
     }
 
     /// Adds `other`, parameter by parameter.
@@ -61,24 +58,14 @@ impl Grads {
 struct Taker {
     gradients: Gradients,
     grads: Grads,
-    path: Vec<String>,
 }
 
-impl ModuleVisitor for Taker {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl Look for Taker {
+    fn look<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad_remove(&mut self.gradients) {
             let count = grad.shape().num_elements();
-            self.grads
-                .by_key
-                .insert(self.path.join("."), grad.reshape([count]));
+            let grad = grad.reshape([count]);
+            self.grads.by_key.insert(path.join("."), grad);
         }
     }
 }
@@ -152,13 +139,13 @@ impl AdamW {
     /// One step of `rate` against `grads` times `scale` (less than 1 where the norm is clipped).
     pub fn step(&mut self, network: Qwen, grads: Grads, rate: f64, scale: f64) -> Qwen {
         self.steps += 1;
-        network.map(&mut Stepper {
+        let stepper = Stepper {
             optimizer: self,
             grads,
             rate,
             scale,
-            path: vec![],
-        })
+        };
+        change(network, stepper)
     }
 
     /// The new value of one parameter.
@@ -205,20 +192,15 @@ struct Stepper<'a> {
     grads: Grads,
     rate: f64,
     scale: f64,
-    path: Vec<String>,
 }
 
-impl ModuleMapper for Stepper<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let key = self.path.join(".");
+impl Change for Stepper<'_> {
+    fn change<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        let key = path.join(".");
         let Some(grad) = self.grads.by_key.remove(&key) else {
             return param;
         };
@@ -273,10 +255,7 @@ impl Learning<'_> {
     /// The same network; what does not learn gets no gradient.
     #[must_use]
     pub fn frozen(&self, network: Qwen) -> Qwen {
-        network.map(&mut Freezer {
-            learning: *self,
-            path: vec![],
-        })
+        change(network, Freezer(*self))
     }
 
     /// Whether the parameter at `path` learns.
@@ -288,22 +267,15 @@ impl Learning<'_> {
     }
 }
 
-struct Freezer<'a> {
-    learning: Learning<'a>,
-    path: Vec<String>,
-}
+struct Freezer<'a>(Learning<'a>);
 
-impl ModuleMapper for Freezer<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.learning.takes(&self.path) {
+impl Change for Freezer<'_> {
+    fn change<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        if self.0.takes(path) {
             param
         } else {
             param.set_require_grad(false)

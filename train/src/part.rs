@@ -1,5 +1,6 @@
 //! Files and folders that are there when they are whole: they are written under another name beside their own and renamed. What was begun
-//! and not finished goes away. A journal that another run goes on with is `lines.rs`.
+//! and not finished goes away, unless the process is killed: then it stays under the other name. A journal that another run goes on with is
+//! `lines.rs`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,8 +36,9 @@ impl Part {
     /// The folder `out`, once it is finished; it is empty now.
     ///
     /// # Errors
-    /// A folder that cannot be made.
+    /// As [`check_free`], and a folder that cannot be made.
     pub fn folder(out: &Path) -> Result<Self, Error> {
+        check_free(out)?;
         let path = beside(out);
         let parent = path.parent().unwrap_or(Path::new(""));
         fs::create_dir_all(parent).map_err(Error::io(parent))?;
@@ -55,11 +57,14 @@ impl Part {
         &self.path
     }
 
-    /// Gives it its own name. A file that has that name is replaced.
+    /// Gives it its own name. A file that has that name is replaced, and so is an empty folder.
     ///
     /// # Errors
     /// A name that cannot be given.
     pub fn finish(self) -> Result<(), Error> {
+        if self.path.is_dir() && self.out.is_dir() {
+            fs::remove_dir(&self.out).map_err(Error::io(&self.out))?; // only where it is empty
+        }
         fs::rename(&self.path, &self.out).map_err(Error::io(&self.out))
     }
 }
@@ -73,6 +78,28 @@ impl Drop for Part {
             fs::remove_file(&self.path)
         };
     }
+}
+
+/// Refuses a folder that cannot be written because something is there.
+///
+/// # Errors
+/// What is there, or a path without a name.
+pub(crate) fn check_free(out: &Path) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::config(out)(reason.to_owned()));
+    if out.file_name().is_none() {
+        return refuse("has no name to write under");
+    }
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return refuse("is there already, and is no folder");
+    }
+    let mut entries = fs::read_dir(out).map_err(Error::io(out))?;
+    if entries.next().is_some() {
+        return refuse("is there already, and is not empty");
+    }
+    Ok(())
 }
 
 /// The other name. Two runs at once have two.
@@ -145,6 +172,28 @@ mod tests {
         part.finish().expect("a free name");
         assert_eq!(fs::read(&out).expect("it is there"), b"1\n2\n");
         assert_eq!(names(&folder), ["out"]);
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_nothing_but_an_empty_one() {
+        let folder = TempDir::new().expect("a folder for the test");
+        let out = folder.path().join("out");
+        fs::create_dir(&out).expect("a new folder");
+        let part = Part::folder(&out).expect("an empty folder is as good as none");
+        fs::write(part.path().join("inside"), "x").expect("a new file");
+        part.finish().expect("nobody has come in between");
+        assert_eq!(fs::read(out.join("inside")).expect("it is there"), b"x");
+        for (path, reason) in [(&out, "not empty"), (&out.join("inside"), "no folder")] {
+            let error = Part::folder(path).expect_err("something is there");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+        assert_eq!(names(&folder), ["out"]);
+        // What comes in meanwhile stays too.
+        let late = folder.path().join("late");
+        let part = Part::folder(&late).expect("a free name");
+        fs::create_dir_all(late.join("theirs")).expect("a new folder");
+        part.finish().expect_err("the name is taken");
+        assert!(late.join("theirs").is_dir());
     }
 
     /// A file of the other name is somebody's: it is neither written over nor removed.

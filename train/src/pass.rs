@@ -1,7 +1,7 @@
 //! One pass forward and backward over examples: in which precision it computes, and what it keeps from the way forward to the way
 //! back. Knows no loss: it is given one.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, Gradients, Tensor};
 use model::Qwen;
 use model::text::Keys;
@@ -10,6 +10,7 @@ use vision::Patches;
 use crate::example::Example;
 use crate::loss::{ResponseRows, response_scores};
 use crate::optim::{Grads, plain};
+use crate::params::{Change, Look, change, look};
 
 /// How a pass is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Pass<'_> {
     fn again<T>(&self, loss: impl FnOnce(Tensor<2>) -> (Tensor<1>, T)) -> (Grads, T) {
         let (how, network) = (self.how, self.network);
         let still = plain(network.clone(), &network.device().without_autodiff());
-        let learning = Learners::of(network);
+        let learning = look(network, Learners::default());
         let rows = ResponseRows::of(self.examples, network.config().image_token_id);
         let (images, spans) = (rows.images(), rows.spans());
         let looked = (!images.is_empty()).then(|| Looked::forward(&still, &images, how));
@@ -205,36 +206,21 @@ struct Learners {
     embedding: bool,
     /// The lowest layer.
     layer: Option<usize>,
-    path: Vec<String>,
 }
 
 impl Learners {
-    fn of(network: &Qwen) -> Self {
-        let mut learning = Self::default();
-        network.visit(&mut learning);
-        learning
-    }
-
     /// Whether anything in layer `index` or below it learns.
     fn up_to_layer(&self, index: usize) -> bool {
         self.tower || self.embedding || self.layer.is_some_and(|lowest| lowest <= index)
     }
 }
 
-impl ModuleVisitor for Learners {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl Look for Learners {
+    fn look<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         if !param.val().is_require_grad() {
             return;
         }
-        match self.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["visual", ..] => self.tower = true,
             ["model", "embed_tokens", ..] => self.embedding = true,
             ["model", "layers", index, ..] => {
@@ -265,8 +251,7 @@ impl How {
     fn rounded_but<M: Module>(self, module: &M, kept: &'static [&'static str]) -> M {
         let module = module.clone();
         if self.bf16 {
-            let path = vec![];
-            module.map(&mut Rounder { kept, path })
+            change(module, Rounder { kept })
         } else {
             module
         }
@@ -276,20 +261,15 @@ impl How {
 struct Rounder {
     /// Rooms that stay as they are.
     kept: &'static [&'static str],
-    path: Vec<String>,
 }
 
-impl ModuleMapper for Rounder {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.path.iter().any(|it| self.kept.contains(&it.as_str())) {
+impl Change for Rounder {
+    fn change<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        if path.iter().any(|it| self.kept.contains(&it.as_str())) {
             return param;
         }
         param.map(|value| value.cast(DType::BF16))

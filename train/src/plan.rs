@@ -1,6 +1,6 @@
 //! What a run would take, from `config.json` and the recipe alone: parameters, bytes, tokens, operations, time. Opens no weights, trains
-//! nothing, and counts what this trainer does today: one device, f32 throughout, everything the backward pass reads kept. A room of the
-//! network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
+//! nothing, and counts one device, as if all workers were there, and f32: in bf16 it adds the rounded weights and counts too many
+//! activations. A room of the network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
 //!
 //! Legend: `n` tokens of a record, `p` patches of its pictures, `d` width, `f` inner width, `k` width of all key heads, `h` heads.
 
@@ -9,7 +9,7 @@ mod operations;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use model::init::Init;
 use model::{Config, Files, Qwen};
@@ -20,10 +20,11 @@ use crate::Error;
 use crate::config::{SftConfig, TrainingConfig};
 use crate::data::read_records;
 use crate::optim::Learning;
+use crate::params::{Look, look};
 use crate::sample::stratified;
 use crate::scratch;
 
-/// Bytes of a number: weights, gradients, moments and activations are all f32.
+/// Bytes of a number: weights, gradients and moments are all f32, and activations are counted so.
 const WIDTH: u64 = 4;
 
 /// Tensors of a parameter's size that come and go while it is stepped, beside gradient and moments: `AdamW::update` adds two products to
@@ -121,15 +122,13 @@ pub struct Census {
 impl Census {
     /// Counts a network of the sizes in `network`, of which `learning` learns, without allocating it.
     pub fn take(network: &Config, learning: Learning<'_>) -> Self {
-        let mut counter = Counter {
+        let counter = Counter {
             learning,
-            path: vec![],
             census: Self::default(),
         };
         let init = Init::lazy(&Device::flex());
         let network = learning.adapted(Qwen::new(network, &init), &init);
-        network.visit(&mut counter);
-        counter.census
+        look(&network, counter).census
     }
 
     fn total(&self, of: impl Fn(&Count) -> u64) -> u64 {
@@ -162,25 +161,15 @@ impl Census {
 
 struct Counter<'a> {
     learning: Learning<'a>,
-    path: Vec<String>,
     census: Census,
 }
 
-impl ModuleVisitor for Counter<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl Look for Counter<'_> {
+    fn look<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         let count = param.lazy_shape().num_elements() as u64;
-        let room = self.census.rooms.entry(Room::of(&self.path)).or_default();
+        let room = self.census.rooms.entry(Room::of(path)).or_default();
         room.parameters += count;
-        if let (Some(lora), Some("lora_a")) =
-            (self.learning.lora, self.path.last().map(String::as_str))
+        if let (Some(lora), Some("lora_a")) = (self.learning.lora, path.last().map(String::as_str))
         {
             let input = count / lora.r as u64;
             let dropped = if lora.lora_dropout > 0.0 {
@@ -190,7 +179,7 @@ impl ModuleVisitor for Counter<'_> {
             };
             self.census.adapters += lora.r as u64 + dropped;
         }
-        if self.learning.takes(&self.path) {
+        if self.learning.takes(path) {
             room.trained += count;
             self.census.largest = self.census.largest.max(count);
         }

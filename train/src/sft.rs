@@ -47,7 +47,7 @@ pub struct Summary {
 /// Runs (or goes on with) the run that `config` describes, on `devices`: the first keeps the optimizer, all share the steps.
 ///
 /// # Errors
-/// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
+/// Bad configuration or data, a loss or a gradient that is no number, a disk that is full: finished checkpoints stay valid.
 pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
     let workers = Workers::new(config.training.workers, devices, config.training.seed);
@@ -80,14 +80,9 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             .collect();
         let made = examples(config, &checkpoint, &ontology);
         let (grads, sums) = gradients(training, step, made, &records, &batch, &workers)?;
-        if !sums.loss.is_finite() {
-            return Err(Error::Diverged {
-                step: step + 1,
-                loss: sums.loss,
-            });
-        }
         // The loss is a mean over the step's response tokens, so the sums are divided once, here.
         let norm = grads.norm() / sums.tokens;
+        Error::unless_finite(step + 1, sums.loss / sums.tokens, norm)?;
         let scale = (training.max_grad_norm / norm).min(1.0) / sums.tokens;
         let rate = config.learning_rate(step, schedule);
         checkpoint.network = optimizer.step(checkpoint.network, grads, rate, scale);

@@ -1,23 +1,31 @@
 //! Stage 2: the objective against a float64 reference written independently, and end to end on a toy: a run that was interrupted ends
 //! where an uninterrupted one does, answers that are drawn depend on nothing but weights and seed.
 
+mod toy {
+    pub mod brief;
+    pub mod corpus;
+    pub mod run;
+}
+
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
+use proto::Template;
 use serde::Deserialize;
 use tempfile::TempDir;
-use train::config::{DataConfig, ModelConfig, SftConfig, TrainingConfig};
 use train::grpo::config::{Grpo, GrpoConfig, Questions, Training};
 use train::grpo::loss::{Fixed, LossType, Terms, objective};
 use train::grpo::mix::{Mixing, Strategy};
 use train::grpo::reward::{Judged, Reward, Rewards};
 use train::grpo::{self, Metrics, advantages};
 use train::optim::AdamWConfig;
-use train::scratch::{Scratch, ScratchVision};
 use train::sft;
-use train::synth::{SynthOptions, generate};
 use train::watch::{Evaluation, Metric};
+
+use toy::brief::rewards;
+use toy::corpus::corpus;
+use toy::run::recipe;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -126,81 +134,27 @@ fn a_group_without_spread_teaches_nothing() {
     assert!(spread.iter().sum::<f64>().abs() < 1e-12);
 }
 
-fn corpus(folder: &Path) {
-    generate(&SynthOptions {
-        out: folder.join("data"),
-        seed: 3,
-        train: 16,
-        dev: 4,
-        test: 4,
-        hard: false,
-    })
-    .expect("the corpus is written");
-}
-
 /// A few steps of Stage 1 on a toy.
-fn stage_one(folder: &Path) -> std::path::PathBuf {
-    let config = SftConfig {
-        run_dir: folder.join("sft"),
-        model: ModelConfig {
-            from: None,
-            scratch: Some(Scratch {
-                vocab_size: 400,
-                hidden_size: 32,
-                intermediate_size: 48,
-                num_hidden_layers: 2,
-                num_attention_heads: 2,
-                num_key_value_heads: 1,
-                mrope_section: [2, 3, 3],
-                rope_theta: 10_000.0,
-                initializer_range: 0.02,
-                min_pixels: 3136,
-                max_pixels: 3136,
-                vision: ScratchVision {
-                    depth: 2,
-                    hidden_size: 16,
-                    intermediate_size: 24,
-                    num_heads: 2,
-                    fullatt_block_indexes: vec![1],
-                },
-            }),
-        },
-        data: DataConfig {
-            train: folder.join("data/train.jsonl"),
-            dev: None,
-            images: folder.join("data/images"),
-            ontology: None,
-            fraction: 1.0,
-        },
-        training: TrainingConfig {
-            num_train_epochs: 1.0,
-            train_batch_size: 4,
-            gradient_accumulation_steps: 1,
-            workers: 2,
-            bf16: false,
-            gradient_checkpointing: false,
-            learning_rate: 3e-3,
-            warmup_ratio: 0.0,
-            max_grad_norm: 1.0,
-            adamw: AdamWConfig::default(),
-            freeze: vec![],
-            templates: vec![proto::Template::Prefix],
-            group_by_photo: true,
-            emphasis: None,
-            shorten: None,
-            target: proto::Form::Trace,
-            seed: 5,
-            save_steps: 100,
-            save_total_limit: 1,
-            logging_steps: 1,
-            max_steps: None,
-        },
-        evaluation: None,
-        lora: None,
-    };
+fn stage_one(folder: &Path) -> PathBuf {
+    let mut config = recipe(folder, "sft");
+    let training = &mut config.training;
+    training.num_train_epochs = 1.0;
+    training.train_batch_size = 4;
+    training.gradient_accumulation_steps = 1;
+    training.warmup_ratio = 0.0;
+    training.templates = vec![Template::Prefix];
+    training.save_steps = 100;
     sft::run(&config, &[Device::flex()])
         .expect("the run ends")
         .checkpoint
+}
+
+/// What Stage 2 of a toy begins with, in a folder of the test's own.
+fn begun() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let model = stage_one(folder.path());
+    (folder, model)
 }
 
 fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
@@ -241,7 +195,7 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
             max_grad_norm: 1.0,
             adamw: AdamWConfig::default(),
             freeze: vec!["visual".to_owned()],
-            template: proto::Template::Prefix,
+            template: Template::Prefix,
             seed: 7,
             save_steps: 2,
             save_total_limit: 9,
@@ -252,33 +206,8 @@ fn config(folder: &Path, model: &Path, run: &str) -> GrpoConfig {
     }
 }
 
-/// A rule of another task: few different letters. It has some spread whatever a toy writes.
-struct Brief;
-
-impl Reward for Brief {
-    fn name(&self) -> &'static str {
-        "brief"
-    }
-
-    fn score(&self, judged: &Judged<'_>) -> f64 {
-        -(letters(judged.response) as f64) / 10.0
-    }
-}
-
-/// Different ones.
-fn letters(text: &str) -> usize {
-    text.chars().collect::<HashSet<char>>().len()
-}
-
-fn rewards() -> Rewards {
-    Rewards::paper(1024).with(Box::new(Brief))
-}
-
 fn metrics(config: &GrpoConfig) -> Vec<Metrics> {
-    let text = std::fs::read_to_string(config.run_dir.join("metrics.jsonl")).expect("metrics");
-    let read = |line| serde_json::from_str(line).expect("our own lines");
-    let lines = text.lines().filter(|line| !line.contains("\"eval/"));
-    lines.map(read).collect()
+    toy::run::metrics(&config.run_dir)
 }
 
 /// All that does not tell the time.
@@ -297,9 +226,7 @@ fn completions(config: &GrpoConfig) -> String {
 
 #[test]
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let devices = [Device::flex()];
     let whole = config(folder.path(), &model, "whole");
     let done = grpo::run(&whole, rewards(), &devices).expect("the run ends");
@@ -345,14 +272,17 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         assert!((1.0..=24.0).contains(&line.mean_length), "{line:?}");
         assert!((0.0..=1.0).contains(&line.clipped_ratio), "{line:?}");
     }
-    assert!(lines[4].kl > lines[0].kl, "it leaves the reference");
+    let far = lines[4].kl > lines[0].kl && lines[4].kl > 1e-3;
+    assert!(far, "it leaves the reference: {lines:?}");
 
     let mut once = config(folder.path(), &model, "once");
     once.grpo.num_iterations = 1;
     once.training.max_steps = Some(1);
     grpo::run(&once, rewards(), &devices).expect("the run ends");
     let line = &metrics(&once)[0];
-    assert_eq!((line.kl, line.clip), (0.0, 0.0), "it begins there");
+    // The reference keeps no gradients, so other kernels compute it, in another order (ADR 14).
+    let there = line.kl.abs() < 1e-6 && line.clip == 0.0;
+    assert!(there, "it begins there: {line:?}");
 
     // A run of another configuration does not go on in this folder.
     let mut other = whole.clone();
@@ -368,9 +298,7 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
 /// their own, so the order of sums is the same for three of them, and every bit; for five it is not.
 #[test]
 fn two_ranks_are_one_rank_with_twice_the_batch() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let run = |name: &str, batch: usize, workers: usize, devices: &[Device]| {
         let mut config = config(folder.path(), &model, name);
         config.training.train_batch_size = batch;
@@ -401,9 +329,7 @@ fn two_ranks_are_one_rank_with_twice_the_batch() {
 /// A toy gets nothing right, so the first evaluation stays the best and patience ends.
 #[test]
 fn a_run_is_evaluated_and_ends_when_nothing_better_comes() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let mut config = config(folder.path(), &model, "run");
     config.data.dev = Some(folder.path().join("data/test.jsonl"));
     config.training.learning_rate = 1e-9;
@@ -427,12 +353,10 @@ fn a_run_is_evaluated_and_ends_when_nothing_better_comes() {
     assert_eq!(text.matches("\"eval/accuracy\"").count(), 3);
 }
 
-/// `Brief` alone, without a reference: the reward grows.
+/// `brief` alone, without a reference: the reward grows.
 #[test]
 fn what_is_rewarded_grows() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let mut config = config(folder.path(), &model, "run");
     config.grpo.rewards = vec!["brief".to_owned()];
     config.grpo.reward_weights = None;
@@ -459,16 +383,15 @@ impl Reward for Coarse {
     }
 
     fn score(&self, judged: &Judged<'_>) -> f64 {
-        f64::from(letters(judged.response).is_multiple_of(3))
+        let letters: HashSet<char> = judged.response.chars().collect();
+        f64::from(letters.len().is_multiple_of(3))
     }
 }
 
 /// Without a reference, groups without spread are not computed; with one that counts next to nothing they are. The network ends the same.
 #[test]
 fn groups_without_spread_may_be_left_out() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let run = |name: &str, beta: f64| {
         let mut config = config(folder.path(), &model, name);
         config.grpo.rewards = vec!["brief".to_owned()];
@@ -494,6 +417,13 @@ fn groups_without_spread_may_be_left_out() {
         );
         assert!((a.loss - b.loss).abs() < 1e-6, "{a:?} {b:?}");
     }
+    // Only what is computed has an entropy: of the same answers, drawn in the first batch, some are left out.
+    let (a, b) = (&left_out[0], &computed[0]);
+    assert!(
+        0.0 < a.frac_reward_zero_std && a.frac_reward_zero_std < 1.0,
+        "{a:?}"
+    );
+    assert!((a.entropy - b.entropy).abs() > 1e-4, "{a:?} {b:?}");
     let parsed = |bytes: &[u8]| -> Vec<f32> {
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
         let values = bytes[8 + length..].chunks_exact(4);
@@ -513,9 +443,7 @@ fn groups_without_spread_may_be_left_out() {
 /// The grammar leads every answer to its end, so it is never cut, and the format reward says nothing.
 #[test]
 fn answers_can_be_led() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let mut config = config(folder.path(), &model, "run");
     config.grpo.constrained = true;
     config.grpo.max_completion_length = 400;
@@ -529,9 +457,7 @@ fn answers_can_be_led() {
 /// Answers that are cut teach nothing if the configuration says so: nothing moves.
 #[test]
 fn cut_answers_can_be_left_out() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let mut config = config(folder.path(), &model, "run");
     config.grpo.max_completion_length = 1;
     config.grpo.mask_truncated_completions = true;
@@ -551,9 +477,7 @@ fn cut_answers_can_be_left_out() {
 
 #[test]
 fn what_cannot_be_meant_is_named() {
-    let folder = TempDir::new().expect("the temporary folder is writable");
-    corpus(folder.path());
-    let model = stage_one(folder.path());
+    let (folder, model) = begun();
     let mut config = config(folder.path(), &model, "run");
     config.grpo.rewards = vec!["kindness".to_owned()];
     let error = grpo::run(&config, rewards(), &[Device::flex()]).expect_err("no such rule");

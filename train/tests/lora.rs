@@ -1,6 +1,11 @@
 //! Both stages with adapters on a toy: only they learn, a run that was interrupted ends where an uninterrupted one does, and what is
 //! written is what PEFT reads. That PEFT does is `model/tests/golden/lora.py`'s.
 
+mod toy {
+    pub mod brief;
+    pub mod corpus;
+}
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
@@ -15,12 +20,13 @@ use train::config::SftConfig;
 use train::data::read_records;
 use train::example::Examples;
 use train::grpo::config::GrpoConfig;
-use train::grpo::reward::{Judged, Reward, Rewards};
 use train::loss::response_loss;
 use train::merge::{MergeOptions, merge};
 use train::optim::{AdamW, AdamWConfig, Grads};
-use train::synth::{SynthOptions, generate};
 use train::{grpo, sft};
+
+use toy::brief::rewards;
+use toy::corpus::corpus;
 
 const BASE: &str = "../model/tests/golden/b";
 const WRITTEN: &str = "../model/tests/golden/lora/written";
@@ -29,18 +35,6 @@ const FILES: [&str; 3] = [
     "adapter_model.safetensors",
     "optimizer.bin",
 ];
-
-fn corpus(folder: &Path) {
-    generate(&SynthOptions {
-        out: folder.join("data"),
-        seed: 3,
-        hard: false,
-        train: 16,
-        dev: 4,
-        test: 4,
-    })
-    .expect("the corpus is written");
-}
 
 fn config(folder: &Path, run: &str) -> SftConfig {
     let folder = folder.display();
@@ -245,26 +239,6 @@ fn what_cannot_be_meant_is_named() {
         "{named}"
     );
     assert!(error(&|lora| lora.target_modules.clear()).contains("lora.target_modules"));
-}
-
-/// A rule of another task: few different letters. It has some spread whatever a toy writes.
-struct Brief;
-
-impl Reward for Brief {
-    fn name(&self) -> &'static str {
-        "brief"
-    }
-
-    fn score(&self, judged: &Judged<'_>) -> f64 {
-        let mut letters: Vec<char> = judged.response.chars().collect();
-        letters.sort_unstable();
-        letters.dedup();
-        -(letters.len() as f64) / 10.0
-    }
-}
-
-fn rewards() -> Rewards {
-    Rewards::paper(1024).with(Box::new(Brief))
 }
 
 fn stage_two(folder: &Path, run: &str, dropout: f64) -> GrpoConfig {

@@ -1,5 +1,9 @@
 //! Plans against what is known: the parameters of the published 7B, the recipe of the paper, a toy's arithmetic by hand.
 
+mod toy {
+    pub mod sizes;
+}
+
 use std::path::{Path, PathBuf};
 
 use model::Config;
@@ -9,24 +13,24 @@ use train::config::SftConfig;
 use train::grpo::config::GrpoConfig;
 use train::plan::{Assumed, Plan, Room, Shape, network, plan};
 
+use toy::sizes::config_json;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The `config.json` of Qwen2.5-VL-7B-Instruct, as far as it decides a shape.
 fn write_7b(folder: &Path) {
-    let config = json!({
+    let decoder = json!({
         "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-        "num_key_value_heads": 4, "vocab_size": 152_064, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
-        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
-        "max_position_embeddings": 128_000, "tie_word_embeddings": false,
-        "image_token_id": 151_655, "video_token_id": 151_656, "vision_start_token_id": 151_652,
-        "vision_config": {
-            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "in_chans": 3,
-            "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
-            "fullatt_block_indexes": [7, 15, 23, 31], "out_hidden_size": 3584
-        }
+        "num_key_value_heads": 4, "vocab_size": 152_064, "tie_word_embeddings": false,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}
     });
+    let vision = json!({
+        "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+        "fullatt_block_indexes": [7, 15, 23, 31], "out_hidden_size": 3584
+    });
+    let config = config_json(decoder, vision);
     std::fs::write(folder.join("config.json"), config.to_string()).expect("writable");
 }
 
@@ -54,18 +58,16 @@ fn planned(config: &SftConfig) -> Plan {
 
 /// Two layers and two blocks, with so few of everything that each figure below is a sum on paper.
 fn toy(tied: bool) -> Config {
-    let json = json!({
+    let decoder = json!({
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "vocab_size": 400, "rms_norm_eps": 1e-6, "rope_theta": 1e4,
-        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
-        "max_position_embeddings": 4096, "tie_word_embeddings": tied,
-        "image_token_id": 3, "video_token_id": 4, "vision_start_token_id": 5,
-        "vision_config": {
-            "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "in_chans": 3,
-            "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
-            "fullatt_block_indexes": [1], "out_hidden_size": 32
-        }
+        "num_key_value_heads": 1, "vocab_size": 400, "tie_word_embeddings": tied,
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}
     });
+    let vision = json!({
+        "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2,
+        "fullatt_block_indexes": [1], "out_hidden_size": 32
+    });
+    let json = config_json(decoder, vision);
     Config::from_json(&json).expect("sizes that fit each other")
 }
 
@@ -247,6 +249,25 @@ fn the_7b_is_counted_without_its_weights() {
     assert!((1.0..1.2).contains(&ratio), "{ratio}");
     let seconds = plan.seconds.expect("the speed was given");
     assert!((seconds / (604.0 * plan.flops_per_step / 1e14) - 1.0).abs() < 1e-9);
+}
+
+/// Each worker has a copy of the weights in bf16, unless it computes block by block.
+#[test]
+fn what_is_rounded_is_held_twice() {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = paper(folder.path());
+    config.training.workers = 2;
+    let mut activations = |bf16, again| {
+        config.training.bf16 = bf16;
+        config.training.gradient_checkpointing = again;
+        planned(&config).memory.activations
+    };
+    assert_eq!(
+        activations(true, false) - activations(false, false),
+        2 * 2 * 8_292_166_656
+    );
+    assert_eq!(activations(true, true), activations(false, true));
+    assert!(activations(false, true) < activations(false, false));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub enum DataCommand {
 /// `more-r1 data synth`.
 #[derive(Debug, Clone, Args)]
 pub struct SynthArgs {
-    /// The folder to write; made if absent.
+    /// The folder to write; must not be there, or be empty.
     #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
     pub out: PathBuf,
     /// Same seed, same corpus.
@@ -43,7 +43,7 @@ pub struct SynthArgs {
     /// Facts to judge by.
     #[arg(long, env = "MORE_R1_TEST", default_value_t = 100, value_name = "N")]
     pub test: usize,
-    /// Rare idioms, facts that only the world holds, bad light, one fact a picture: more than a quarter of it teaches.
+    /// Rare idioms, facts that only the world holds, bad light, one fact a picture: a corpus that a quarter of it does not teach.
     #[arg(long, env = "MORE_R1_HARD")]
     pub hard: bool,
 }
@@ -202,7 +202,7 @@ pub struct MergeArgs {
     /// The adapter, in PEFT's layout.
     #[arg(long, env = "MORE_R1_ADAPTER", value_name = "DIR")]
     pub adapter: PathBuf,
-    /// The folder to write, in Hugging Face layout; must not be there.
+    /// The folder to write, in Hugging Face layout; must not be there, or be empty.
     #[arg(long, env = "MORE_R1_OUT", value_name = "DIR")]
     pub out: PathBuf,
     /// Number format of the written weights; what is added is added in f32.

@@ -18,7 +18,7 @@ pub fn synth(args: SynthArgs, json: bool) -> Result<(), Failure> {
         test: args.test,
         hard: args.hard,
     };
-    let summary = generate(&options).map_err(anyhow::Error::new)?;
+    let summary = generate(&options)?;
     print(json, &summary, |summary| words(&options, summary))
 }
 

@@ -36,7 +36,7 @@ fn words(plan: &Plan) -> String {
         format!("{name:<12} {:>15} {:>15}", count.parameters, count.trained)
     }));
     let memory = &plan.memory;
-    lines.push(format!("\n{:<12} {:>15}", "", "GB, all in f32"));
+    lines.push(format!("\n{:<12} {:>15}", "", "GB"));
     for (name, bytes) in [
         ("weights", memory.weights),
         ("gradients", memory.gradients),

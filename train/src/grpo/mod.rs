@@ -116,7 +116,7 @@ pub struct Metrics {
 /// and learning, the first keeps the optimizer.
 ///
 /// # Errors
-/// Bad configuration or data, a loss that is no number, a disk that is full: finished checkpoints stay valid.
+/// Bad configuration or data, a loss or a gradient that is no number, a disk that is full: finished checkpoints stay valid.
 pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<Summary, Error> {
     let begin = Instant::now();
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
@@ -144,12 +144,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
             let step = index * updates + iteration;
             let (grads, update) = made.gradients(&run.policy(), index, iteration)?;
             norm = grads.norm();
-            if !(update.loss.is_finite() && norm.is_finite()) {
-                return Err(Error::Diverged {
-                    step: step + 1,
-                    loss: update.loss,
-                });
-            }
+            Error::unless_finite(step + 1, update.loss, norm)?;
             let (peak, warmup) = (training.learning_rate, training.warmup_ratio);
             rate = learning_rate(peak, warmup, step, schedule);
             let scale = (training.max_grad_norm / norm).min(1.0);
@@ -250,7 +245,7 @@ impl<'a> Run<'a> {
         let files = Files::Dir(config.model.clone());
         let first = devices[0].clone().autodiff();
         let mut checkpoint = Checkpoint::open(&files, DType::F32, &first)?;
-        // As passes compute, or its distance from itself would not be 0. Weights that nobody changes stay one copy for both.
+        // In the precision of the passes, or the network would be far from itself. Weights that nobody changes stay one copy for both.
         let how = config.how();
         let kept_near = devices.iter().filter(|_| grpo.beta > 0.0);
         let references =

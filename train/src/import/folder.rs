@@ -24,29 +24,6 @@ struct Rejected<'a> {
     why: &'a Rejection,
 }
 
-/// Refuses a folder that cannot be written because something is there.
-pub(super) fn check_free(out: &Path) -> Result<(), Error> {
-    let refuse = |reason: &str| {
-        let path = out.to_owned();
-        let reason = reason.to_owned();
-        Err(Error::Config { path, reason })
-    };
-    if out.file_name().is_none() {
-        return refuse("has no name to write under");
-    }
-    if !out.exists() {
-        return Ok(());
-    }
-    if !out.is_dir() {
-        return refuse("is there already, and is no folder");
-    }
-    let mut entries = fs::read_dir(out).map_err(Error::io(out))?;
-    if entries.next().is_some() {
-        return refuse("is there already, and is not empty");
-    }
-    Ok(())
-}
-
 /// Writes the folder `out`. Files of `src` are named from there in `rejected.jsonl`.
 pub(super) fn write(
     out: &Path,
@@ -61,9 +38,6 @@ pub(super) fn write(
     let path = folder.join("ontology.json");
     let text = serde_json::to_string_pretty(ontology).expect("strings and lists serialise");
     fs::write(&path, text + "\n").map_err(Error::io(&path))?;
-    if out.is_dir() {
-        fs::remove_dir(out).map_err(Error::io(out))?; // It is empty.
-    }
     part.finish()
 }
 

@@ -26,6 +26,8 @@ use labels::Labels;
 use photos::Photos;
 use sort::Sorter;
 
+use crate::part::check_free;
+
 /// In whose manner the rows of a corpus are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manner {
@@ -98,7 +100,7 @@ fn corpus(path: &Path, reason: impl Into<String>) -> crate::Error {
 /// # Errors
 /// A corpus that is not found or not clear, an output that is taken, too many bad rows, files that cannot be read or written.
 pub fn run(options: &ImportOptions) -> Result<Report, Error> {
-    folder::check_free(&options.out)?;
+    check_free(&options.out)?; // better known before the first image is read than behind the last
     let found = find::find(&options.src, options.images.as_deref())?;
     let mut splits = Vec::with_capacity(found.splits.len());
     for split in &found.splits {

@@ -21,19 +21,21 @@ mod world;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use proto::Ontology;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Head, Record, Split, Tail};
-use crate::progress;
+use crate::part::Part;
+use crate::{Error, progress};
 pub use summary::{SplitSummary, Summary};
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SynthOptions {
-    /// Folder to fill; made when it is not there.
+    /// The folder to write; must not be there, or be empty.
     pub out: PathBuf,
     /// Chooses the corpus; the world is the same for every seed.
     pub seed: u64,
@@ -56,30 +58,6 @@ struct Aim {
     hard: bool,
 }
 
-/// Everything that can go wrong while writing a corpus.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file or folder cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A picture cannot be encoded.
-    #[error("cannot encode picture {name}: {source}")]
-    Encode {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: image::ImageError,
-    },
-    /// A record or the ontology cannot be put into JSON.
-    #[error("cannot write JSON: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
 /// A picture and its records.
 struct Sample {
     name: String,
@@ -87,13 +65,14 @@ struct Sample {
     records: Vec<Record>,
 }
 
-/// Writes `train.jsonl`, `dev.jsonl`, `test.jsonl`, `ontology.json` and `images/`.
+/// Writes `train.jsonl`, `dev.jsonl`, `test.jsonl`, `ontology.json` and `images/`: all of it is there in the end, or nothing.
 ///
 /// # Errors
-/// When something cannot be written.
+/// An output that is taken, files that cannot be written.
 pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
-    let images = options.out.join("images");
-    fs::create_dir_all(&images).map_err(|source| write_error(&images, source))?;
+    let part = Part::folder(&options.out)?;
+    let images = part.path().join("images");
+    fs::create_dir(&images).map_err(Error::io(&images))?;
     let mut summary = Summary::default();
     let splits = [
         (Split::Train, options.train),
@@ -102,44 +81,38 @@ pub fn generate(options: &SynthOptions) -> Result<Summary, Error> {
     ];
     let bar = progress::bar(options.train + options.dev + options.test, "records");
     for (split, count) in splits {
-        let path = options.out.join(format!("{}.jsonl", split.name()));
-        let file = File::create(&path).map_err(|source| write_error(&path, source))?;
+        let path = part.path().join(format!("{split}.jsonl"));
+        let file = File::create(&path).map_err(Error::io(&path))?;
         let mut lines = BufWriter::new(file);
         let mut left = count;
         for index in 0.. {
             if left == 0 {
                 break;
             }
-            let mut sample = sample(options, split, index)?;
+            let mut sample = sample(options, split, index);
             sample.records.truncate(left);
             left -= sample.records.len();
             bar.inc(sample.records.len() as u64);
             let picture = images.join(&sample.name);
-            fs::write(&picture, &sample.jpeg).map_err(|source| write_error(&picture, source))?;
+            fs::write(&picture, &sample.jpeg).map_err(Error::io(&picture))?;
             for record in &sample.records {
-                let line = serde_json::to_string(record)?;
-                writeln!(lines, "{line}").map_err(|source| write_error(&path, source))?;
+                let line = serde_json::to_string(record).expect("plain data");
+                writeln!(lines, "{line}").map_err(Error::io(&path))?;
             }
             summary.add(split.name(), &sample.records);
         }
-        lines.flush().map_err(|source| write_error(&path, source))?;
+        lines.flush().map_err(Error::io(&path))?;
     }
     bar.finish();
-    let path = options.out.join("ontology.json");
-    let ontology = serde_json::to_string_pretty(proto::Ontology::more())?;
-    fs::write(&path, ontology + "\n").map_err(|source| write_error(&path, source))?;
+    let path = part.path().join("ontology.json");
+    let ontology = serde_json::to_string_pretty(Ontology::more()).expect("plain data");
+    fs::write(&path, ontology + "\n").map_err(Error::io(&path))?;
+    part.finish()?;
     Ok(summary)
 }
 
-fn write_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Write {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Makes one picture and its records; depends on nothing but the arguments.
-fn sample(options: &SynthOptions, split: Split, index: usize) -> Result<Sample, Error> {
+fn sample(options: &SynthOptions, split: Split, index: usize) -> Sample {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     // A stream for each picture: no split can repeat the numbers of another.
     rng.set_stream(((split as u64) << 48) | index as u64);
@@ -149,11 +122,7 @@ fn sample(options: &SynthOptions, split: Split, index: usize) -> Result<Sample, 
         hard: options.hard,
     };
     let cast = cast::choose(aim, &mut rng);
-    let scene =
-        scene::render(&cast.objects, aim.hard, &mut rng).map_err(|source| Error::Encode {
-            name: name.clone(),
-            source,
-        })?;
+    let scene = scene::render(&cast.objects, aim.hard, &mut rng);
     let text = cast.headline.text();
     let records = cast.facts.iter().map(|fact| {
         let object = cast.objects[fact.object];
@@ -189,9 +158,9 @@ fn sample(options: &SynthOptions, split: Split, index: usize) -> Result<Sample, 
             trace: Some(trace::write(&question, &mut rng)),
         }
     });
-    Ok(Sample {
+    Sample {
         records: records.collect(),
         name,
         jpeg: scene.jpeg,
-    })
+    }
 }

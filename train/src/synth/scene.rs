@@ -1,8 +1,8 @@
 //! One picture: places objects without hiding what identifies them, draws them, spoils the pixels as a camera would,
 //! and tells the boxes. Which objects are depicted is decided elsewhere.
 
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageError};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -31,10 +31,7 @@ struct Item {
 }
 
 /// Draws a picture of the objects; of a `hard` corpus two in five are taken in bad light.
-///
-/// # Errors
-/// When the picture cannot be encoded.
-pub fn render(objects: &[Depicted], hard: bool, rng: &mut ChaCha8Rng) -> Result<Scene, ImageError> {
+pub fn render(objects: &[Depicted], hard: bool, rng: &mut ChaCha8Rng) -> Scene {
     let setting = Setting::ALL[rng.random_range(0..Setting::ALL.len())];
     let mut canvas = Canvas::new();
     background(&mut canvas, setting, rng);
@@ -49,17 +46,18 @@ pub fn render(objects: &[Depicted], hard: bool, rng: &mut ChaCha8Rng) -> Result<
     let pixels = spoil(canvas.data(), dark, rng);
     let mut jpeg = Vec::with_capacity(24 << 10);
     let quality = rng.random_range(60..=95);
-    JpegEncoder::new_with_quality(&mut jpeg, quality).encode(
+    let encoded = JpegEncoder::new_with_quality(&mut jpeg, quality).encode(
         &pixels,
         WIDTH,
         HEIGHT,
         ExtendedColorType::Rgb8,
-    )?;
-    Ok(Scene {
+    );
+    encoded.expect("memory takes a picture of this size");
+    Scene {
         setting,
         boxes,
         jpeg,
-    })
+    }
 }
 
 fn draw(pen: &mut Pen<'_>, object: Depicted, looks: &Looks) {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
 
 use super::cast::{self, Cast};
 use super::draw::Setting;
@@ -317,7 +318,7 @@ fn the_rule_for_held_out_pairs_does_not_drift() {
 fn the_same_seed_gives_the_same_bytes() {
     for hard in [false, true] {
         let make = |seed, split| {
-            let sample = sample(&options(seed, hard), split, 3).expect("pictures can be encoded");
+            let sample = sample(&options(seed, hard), split, 3);
             (sample.jpeg, sample.records)
         };
         assert_eq!(make(7, Split::Train), make(7, Split::Train));
@@ -331,14 +332,14 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn a_corpus_on_disk_reads_back() {
-    let out = std::env::temp_dir().join(format!("more-r1-synth-{}", std::process::id()));
+    let folder = TempDir::new().expect("a folder for the test");
+    let out = folder.path().join("out");
     let options = SynthOptions {
         out: out.clone(),
-        seed: 11,
         train: 12,
         dev: 4,
         test: 4,
-        hard: false,
+        ..options(11, false)
     };
     let summary = generate(&options).expect("the folder is writable");
     assert!(summary.min_trace_chars > 1_024);
@@ -369,7 +370,19 @@ fn a_corpus_on_disk_reads_back() {
     }
     let ontology = std::fs::read_to_string(out.join("ontology.json")).expect("written beside");
     proto::Ontology::from_json(&ontology).expect("what proto wrote");
-    std::fs::remove_dir_all(&out).expect("our own folder");
+
+    // Another corpus does not go into the same folder, and leaves nothing beside it.
+    let train = || std::fs::read(out.join("train.jsonl")).expect("written above");
+    let before = train();
+    let error = generate(&SynthOptions {
+        seed: 12,
+        ..options
+    })
+    .expect_err("it is there");
+    assert!(error.to_string().contains("not empty"), "{error}");
+    assert!(train() == before);
+    let beside = std::fs::read_dir(folder.path()).expect("it is there");
+    assert_eq!(beside.count(), 1);
 }
 
 /// Picture 4,871 of seed 3 once drew a meaning whose words are never 10 to 25, and drew them forever.
