@@ -8,12 +8,9 @@ pub enum Error {
     /// A checkpoint, or an answer.
     #[error(transparent)]
     Model(#[from] model::Error),
-    /// An evaluation.
+    /// The drawn records, or their evaluation.
     #[error(transparent)]
     Train(#[from] train::Error),
-    /// The drawn records.
-    #[error(transparent)]
-    Synth(#[from] train::synth::Error),
     /// A picture.
     #[error(transparent)]
     Vision(#[from] vision::Error),
@@ -24,12 +21,12 @@ pub enum Error {
     #[error("the model could not be opened before")]
     Gone,
     /// A file could not be written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {fault}")]
     Io {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        fault: std::io::Error,
     },
 }
 
@@ -37,6 +34,6 @@ impl Error {
     /// A fault with the file or folder `path`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        |source| Self::Io { path, source }
+        |fault| Self::Io { path, fault }
     }
 }

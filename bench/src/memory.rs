@@ -30,7 +30,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<(), Error> {
     })?;
     let used = smi(&bench.setting.device, "memory.used");
     bench.emit(match used.and_then(|text| text.parse::<f64>().ok()) {
-        Some(mebibytes) => line("whole GPU, all processes", mebibytes * (1 << 20) as f64),
+        Some(mebibytes) => line("whole GPU, all processes", mebibytes * f64::from(1 << 20)),
         None => Line::absent(PART, "whole GPU, all processes", "no GPU, or no nvidia-smi"),
     })
 }

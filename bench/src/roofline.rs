@@ -162,17 +162,17 @@ mod tests {
         (found / expected - 1.0).abs() < part
     }
 
-    /// The published figures of the 7B: ViT 0.677 B, decoder 6.526 B, head 0.545 B, 57,344 B a token; ViT 2.0, prefill 9.7 TFLOP
-    /// for a photo of 345 tokens, a crop of 35 and a prompt of 734; steps of 3.30 to 7.65 ms.
+    /// The published figures of the 7B: vision tower 0.677 B, decoder 6.526 B, head 0.545 B, 57,344 B a token; vision 2.0 and prefill 9.7
+    /// trillion operations for a photo of 345 tokens, a crop of 35 and a prompt of 734; steps of 3.30 to 7.65 ms.
     #[test]
     fn the_seven_billions_are_counted_as_published() {
         let config = Shape::B7.published().expect("ours");
         let sizes = Sizes::new(&config, DType::BF16);
-        assert_eq!(sizes.all, 8_292_166_656.0);
+        assert!(near(sizes.all, 8_292_166_656.0, 1e-12));
         assert!(near(sizes.vision + sizes.merger, 0.677e9, 0.001));
         assert!(near(sizes.decoder, 6.526e9, 0.001));
         assert!(near(sizes.head, 0.545e9, 0.001));
-        assert_eq!(sizes.token, 57_344.0);
+        assert!(near(sizes.token, 57_344.0, 1e-12));
         let grid = |h, w| Grid { t: 1, h, w };
         let vision = sizes.vision(&config, &[grid(30, 46), grid(14, 10)]);
         assert!(

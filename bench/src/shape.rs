@@ -133,7 +133,7 @@ impl Shape {
         };
         for name in WORDS {
             let bytes = mini.read(name)?;
-            let bytes = bytes.ok_or_else(|| model::Error::MissingFile(name.into()))?;
+            let bytes = bytes.ok_or_else(|| mini.missing(name))?;
             write(name, bytes)?;
         }
         let text = |json: &Value| format!("{json:#}\n").into_bytes();
@@ -173,5 +173,5 @@ pub(crate) fn random(
 /// The JSON in a file that the mini has.
 pub(crate) fn file(mini: &Files, name: &str) -> Result<Value, Error> {
     let json = mini.json(name)?;
-    Ok(json.ok_or_else(|| model::Error::MissingFile(name.into()))?)
+    Ok(json.ok_or_else(|| mini.missing(name))?)
 }

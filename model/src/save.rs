@@ -88,11 +88,14 @@ pub fn write(
     write_file(path, dtype, entries.collect())
 }
 
+/// Writes the values of a tensor.
+type Values<'a> = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + 'a>;
+
 /// A tensor on its way into a file.
 struct Entry<'a> {
     key: String,
     shape: Vec<usize>,
-    write: Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + 'a>,
+    write: Values<'a>,
 }
 
 impl Entry<'_> {

@@ -65,10 +65,9 @@ impl<T> Queue<T> {
         loop {
             state.lanes[lane] = Some(Lane { held, room });
             let mut others = state.lanes.iter().flatten();
-            if room && others.all(|other| !other.room || held <= other.held) {
-                if let Some(first) = state.waiting.pop_front() {
-                    return Some(first);
-                }
+            let turn = room && others.all(|other| !other.room || held <= other.held);
+            if turn && let Some(first) = state.waiting.pop_front() {
+                return Some(first);
             }
             if held > 0 || !state.open {
                 return None;

@@ -95,8 +95,8 @@ fn attend_one_by_one(
             held => Tensor::cat(vec![y.clone().narrow(0, 0, held), part(y)], 0),
         };
         let (keys, values) = match caches.get_mut(index) {
-            Some(cache) => cache.append(layer, part(&k), part(&v)),
-            None => (with_shared(&k), with_shared(&v)),
+            Some(cache) => cache.append(layer, part(k), part(v)),
+            None => (with_shared(k), with_shared(v)),
         };
         for block in &sequence.blocks {
             let q = q.clone().narrow(0, start, block.rows);

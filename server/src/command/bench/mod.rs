@@ -37,7 +37,7 @@ impl From<Error> for Failure {
         match error {
             Error::Model(error) => error.into(),
             Error::Train(error) => error.into(),
-            Error::Io { path, source } => Self::Usage(format!("{}: {source}", path.display())),
+            Error::Io { path, fault } => Self::Usage(format!("{}: {fault}", path.display())),
             other => Self::Failed(other.into()),
         }
     }
@@ -56,7 +56,7 @@ struct Subject {
 pub fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
     let subject = Subject::new(args)?;
     let mut out = args.out.as_deref().map(create).transpose()?;
-    let mut emit = |line: &Line| tell(line, json, out.as_mut());
+    let mut emit = |line: &Line| tell(line, json, &mut out);
     let parts = if args.parts.is_empty() {
         &ALL[..]
     } else {
@@ -182,7 +182,7 @@ fn create(path: &std::path::Path) -> Result<(PathBuf, File), Failure> {
 }
 
 /// Prints a line, and keeps it if it is to be kept.
-fn tell(line: &Line, json: bool, out: Option<&mut (PathBuf, File)>) -> Result<(), Error> {
+fn tell(line: &Line, json: bool, out: &mut Option<(PathBuf, File)>) -> Result<(), Error> {
     if let Some((path, file)) = out {
         let text = serde_json::to_string(line).expect("plain values");
         writeln!(file, "{text}").map_err(Error::io(path.as_path()))?;
