@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod checkpoint;
 pub mod config;
 mod cpu;
+pub mod device;
 pub mod engine;
 mod error;
 pub mod extract;

@@ -8,6 +8,7 @@ pub mod app;
 pub mod args;
 pub mod auth;
 pub mod command;
+pub mod device;
 pub mod engine;
 pub mod error;
 pub mod fetch;

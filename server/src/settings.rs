@@ -7,7 +7,6 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use burn::tensor::{DType, Device};
 use model::adapter::CONFIG;
 use model::engine::{self, Settings};
 use model::{Calibration, Checkpoint, Extractor, Files, Options};
@@ -15,8 +14,9 @@ use proto::{Form, Ontology};
 use vision::Limits;
 
 use crate::app::{Access, RequestLimits, Setup, Sources};
-use crate::args::{DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
+use crate::args::{ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
 use crate::auth::Keys;
+use crate::device::device;
 use crate::fetch::{Addresses, Fetcher};
 use crate::fields::TextLimits;
 use crate::mini;
@@ -107,50 +107,6 @@ fn name(dir: &Path) -> Option<String> {
     Some(dir.file_name()?.to_string_lossy().into_owned())
 }
 
-/// The device of `--device`.
-///
-/// # Errors
-/// When there is no such device, or this build cannot use it.
-pub fn device(name: DeviceName) -> Result<Device, UsageError> {
-    match name {
-        DeviceName::Cpu => Ok(Device::flex()),
-        DeviceName::Cuda(number) => cuda(number),
-    }
-}
-
-/// The devices of `--device`, each named once.
-///
-/// # Errors
-/// As [`device`], and a device named twice.
-pub fn devices(names: &[DeviceName]) -> Result<Vec<Device>, UsageError> {
-    for (place, name) in names.iter().enumerate() {
-        if names[..place].contains(name) {
-            let reason = "--device names one twice; training.workers share a device";
-            return Err(UsageError(reason.to_owned()));
-        }
-    }
-    names.iter().map(|&name| device(name)).collect()
-}
-
-#[cfg(feature = "cuda")]
-fn cuda(number: usize) -> Result<Device, UsageError> {
-    use burn::tensor::DeviceType;
-    // Listing is safe without a driver; making the device first would panic there.
-    let count = Device::enumerate(DeviceType::Cuda).len();
-    if number >= count {
-        let reason = format!("--device cuda:{number}: NVIDIA GPUs here: {count}");
-        return Err(UsageError(reason));
-    }
-    Ok(Device::cuda(number))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda(_number: usize) -> Result<Device, UsageError> {
-    Err(UsageError(
-        "--device cuda: this build has no CUDA; build with --features cuda".to_owned(),
-    ))
-}
-
 /// The relations of `--ontology`.
 ///
 /// # Errors
@@ -179,28 +135,20 @@ impl ModelSettings {
         if let Some(own) = own {
             id = format!("{id}+{}", name(own).as_deref().unwrap_or("adapter"));
         }
+        let ontology = match &args.ontology {
+            Some(file) => read_ontology(file)?,
+            None => Ontology::more().clone(),
+        };
+        let dtype = args.dtype.into();
+        let device = device(args.device, dtype)?;
         let options = Options {
-            device: device(args.device)?,
-            dtype: match args.dtype {
-                DtypeName::F32 => DType::F32,
-                DtypeName::F16 => DType::F16,
-                DtypeName::Bf16 => DType::BF16,
-            },
+            engine: Settings::on(&device),
+            device,
+            dtype,
             template: args.template,
             form: Form::Trace,
             max_prompt_tokens: args.max_prompt_tokens,
             max_new_tokens: args.max_answer_tokens,
-            engine: Settings {
-                lanes: match args.device {
-                    DeviceName::Cpu => spare_cores() + 1,
-                    DeviceName::Cuda(_) => 1,
-                },
-                ..Settings::default()
-            },
-        };
-        let ontology = match &args.ontology {
-            Some(file) => read_ontology(file)?,
-            None => Ontology::more().clone(),
         };
         Ok(Self {
             id,

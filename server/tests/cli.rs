@@ -12,7 +12,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// Arguments, then a part of the one line they deserve.
-const WRONG: [(&[&str], &str); 14] = [
+const WRONG: [(&[&str], &str); 18] = [
     (&[], "command"),
     (&["frobnicate"], "frobnicate"),
     (&["extract"], "--image"),
@@ -53,6 +53,16 @@ const WRONG: [(&[&str], &str); 14] = [
         "ftp://example.org",
     ),
     (&["data", "synth"], "--out"),
+    (&["serve", "--device", "gpu"], "auto, cpu, cuda, cuda:0"),
+    (&["serve", "--device", ""], "auto, cpu, cuda, cuda:0"),
+    (
+        &["generate", "--prompt", "x", "--device", "cuda:-1"],
+        "auto, cpu, cuda, cuda:0",
+    ),
+    (
+        &["train", "sft", "--config", "none", "--device", "cpu,tpu"],
+        "auto, cpu, cuda, cuda:0",
+    ),
 ];
 
 #[test]
@@ -68,6 +78,38 @@ fn wrong_arguments_end_with_2_and_one_line() {
         );
         assert!(output.stdout.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_gpu_needs_the_feature_and_auto_does_not_mention_it() {
+    let ask = |device: &str| {
+        run(&[
+            "generate",
+            "--prompt",
+            "x",
+            "--device",
+            device,
+            "--max-new-tokens",
+            "1",
+        ])
+    };
+    for device in ["cuda", "cuda:1"] {
+        let output = ask(device);
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(
+            line.contains(device) && line.contains("--features cuda"),
+            "{line}"
+        );
+    }
+    let output = ask("auto");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("CUDA"),
+        "{output:?}"
+    );
 }
 
 #[test]

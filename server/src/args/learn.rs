@@ -63,12 +63,12 @@ pub struct TrainArgs {
     /// What to train on what, as TOML; `configs/` has examples.
     #[arg(long, env = "MORE_R1_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// What computes: cpu or cuda, or several GPUs that share each step (cuda:0,cuda:1); cuda needs a build with the feature of that name.
-    /// `training.workers` must be a multiple of their number.
+    /// What computes: auto (the first GPU that can be used, else the processor), cpu or cuda, or several GPUs that share each step
+    /// (cuda:0,cuda:1); cuda needs a build with the feature of that name. `training.workers` must be a multiple of their number.
     #[arg(
         long,
         env = "MORE_R1_DEVICE",
-        default_value = "cpu",
+        default_value = "auto",
         value_name = "NAME,…",
         value_delimiter = ','
     )]

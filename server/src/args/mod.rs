@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use burn::tensor::DType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::{Enforce, Template};
 use vision::BoxFormat;
@@ -91,6 +92,10 @@ pub enum Command {
     Key(KeyArgs),
     /// Ask a running service whether it is ready; ends with 0 when it is.
     Health(HealthArgs),
+    /// What `--device` starts to look at a GPU, until its input ends: one JSON object a step.
+    #[cfg(feature = "cuda")]
+    #[command(hide = true)]
+    Probe(ProbeArgs),
 }
 
 /// Which model, and how it computes.
@@ -102,11 +107,12 @@ pub struct ModelArgs {
     /// A low-rank adapter in PEFT's layout, added to the model's weights when it is loaded: that of a run with `[lora]`, or of PEFT itself.
     #[arg(long, env = "MORE_R1_ADAPTER", value_name = "DIR")]
     pub adapter: Option<PathBuf>,
-    /// What computes: cpu, or cuda (cuda:1 is the second GPU), which needs a build with the feature of that name.
+    /// What computes: auto (the first GPU that can be used, else the processor), cpu, or cuda (cuda:1 is the second GPU), which needs a build
+    /// with the feature of that name.
     #[arg(
         long,
         env = "MORE_R1_DEVICE",
-        default_value = "cpu",
+        default_value = "auto",
         value_name = "NAME"
     )]
     pub device: DeviceName,
@@ -138,9 +144,11 @@ pub struct ModelArgs {
     pub max_answer_tokens: usize,
 }
 
-/// What computes: `cpu`, `cuda`, `cuda:N`.
+/// What computes: `auto`, `cpu`, `cuda`, `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceName {
+    /// The first GPU that can be used, else the processor.
+    Auto,
     /// The processor.
     Cpu,
     /// The NVIDIA GPU of this number, from 0; only in a build with the feature `cuda`.
@@ -152,12 +160,14 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => return Ok(Self::Auto),
             "cpu" => return Ok(Self::Cpu),
             "cuda" => return Ok(Self::Cuda(0)),
             _ => {}
         }
-        let number = text.strip_prefix("cuda:").and_then(|it| it.parse().ok());
-        let number = number.ok_or("devices are cpu, cuda, cuda:0, cuda:1 and so on")?;
+        let number = text.strip_prefix("cuda:").filter(|it| !it.starts_with('+'));
+        let number = number.and_then(|it| it.parse().ok());
+        let number = number.ok_or("devices are auto, cpu, cuda, cuda:0, cuda:1 and so on")?;
         Ok(Self::Cuda(number))
     }
 }
@@ -171,6 +181,16 @@ pub enum DtypeName {
     F16,
     /// 16 bits, 7 of them mantissa.
     Bf16,
+}
+
+impl From<DtypeName> for DType {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Self::F32,
+            DtypeName::F16 => Self::F16,
+            DtypeName::Bf16 => Self::BF16,
+        }
+    }
 }
 
 /// A headline of the MORE data set has about a hundred characters; a tweet with all its links fits ten times.
@@ -278,6 +298,18 @@ pub struct HealthArgs {
     pub url: String,
 }
 
+/// `more-r1 probe`.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Args)]
+pub struct ProbeArgs {
+    /// Which GPU, from 0.
+    #[arg(long, env = "MORE_R1_NUMBER", default_value_t = 0, value_name = "N")]
+    pub number: usize,
+    /// A number format that it has to compute in besides f32.
+    #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
+    pub dtype: DtypeName,
+}
+
 fn bbox(text: &str) -> Result<[f64; 4], String> {
     bbox_from_text(text).map_err(|error| error.to_string())
 }
@@ -339,6 +371,43 @@ mod tests {
             assert_eq!(given, Some(variable.as_str()), "--{name}");
         }
         command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn devices_have_four_kinds_of_names() {
+        for (text, device) in [
+            ("auto", DeviceName::Auto),
+            ("cpu", DeviceName::Cpu),
+            ("cuda", DeviceName::Cuda(0)),
+            ("cuda:0", DeviceName::Cuda(0)),
+            ("cuda:15", DeviceName::Cuda(15)),
+        ] {
+            assert_eq!(text.parse(), Ok(device), "{text}");
+        }
+        for text in [
+            "",
+            " cpu",
+            "CPU",
+            "Auto",
+            "gpu",
+            "cuda:",
+            "cuda:-1",
+            "cuda:+1",
+            "cuda:x",
+            "cuda:1.5",
+            "cuda1",
+            "cuda:0 ",
+            "cuda:0:1",
+            "cuda:99999999999999999999",
+            "auto:0",
+            "cpu:0",
+            "cpu,cuda",
+        ] {
+            let reason = text.parse::<DeviceName>().expect_err(text);
+            for allowed in ["auto", "cpu", "cuda", "cuda:1"] {
+                assert!(reason.contains(allowed), "{text}: {reason}");
+            }
+        }
     }
 
     #[test]

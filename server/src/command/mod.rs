@@ -15,6 +15,8 @@ mod key;
 mod merge;
 mod plan;
 mod preprocess;
+#[cfg(feature = "cuda")]
+mod probe;
 mod report;
 mod train;
 
@@ -158,6 +160,8 @@ fn run(command: Command, json: bool) -> Result<(), Failure> {
         Command::Merge(args) => merge::run(&args, json),
         Command::Key(args) => key::run(&args, json),
         Command::Health(args) => health::run(&args, json),
+        #[cfg(feature = "cuda")]
+        Command::Probe(args) => probe::run(&args),
     }
 }
 

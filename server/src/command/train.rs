@@ -8,7 +8,7 @@ use train::{grpo, sft};
 
 use crate::args::{SftArgs, TrainArgs};
 use crate::command::{Failure, plan, print, read_file};
-use crate::settings::devices;
+use crate::device::devices;
 
 pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
     let run = &args.run;

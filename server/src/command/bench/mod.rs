@@ -170,6 +170,7 @@ impl Subject {
 /// A device as `--device` takes it.
 fn named(device: DeviceName) -> String {
     match device {
+        DeviceName::Auto => "auto".to_owned(),
         DeviceName::Cpu => "cpu".to_owned(),
         DeviceName::Cuda(number) => format!("cuda:{number}"),
     }
