@@ -13,7 +13,7 @@ mod look;
 pub use look::look;
 
 /// The least compute capability. Kernels are compiled for the card's own architecture (`cubecl-cuda` 0.11.3, `compile_to_ptx`), and CUDA 13,
-/// for which this is built, knows none below 7.5. CubeCL itself takes tensor cores, barriers and constant parameters from 7.0 and tensor
+/// for which this is built, knows none below 7.5. `CubeCL` itself takes tensor cores, barriers and constant parameters from 7.0 and tensor
 /// cores for bf16 from 8.0 (`runtime.rs`, `cubecl-cpp`'s `cuda/mma`); below those bf16 is slower, not wrong.
 pub const LEAST: Capability = Capability(7, 5);
 
@@ -185,6 +185,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_was_found_becomes_one_sentence() {
         let header = PathBuf::from("/cuda/include/cuda_fp16.h");
         let table: [(Found, &str); 16] = [
