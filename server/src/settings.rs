@@ -10,12 +10,14 @@ use axum::http::HeaderValue;
 use burn::tensor::{DType, Device};
 use model::adapter::CONFIG;
 use model::engine::{self, Settings};
-use model::{Calibration, Checkpoint, Extractor, Files, Options};
+use model::{Calibration, Checkpoint, Extractor, Files, Format, Options, Quantization};
 use proto::{Form, Ontology};
 use vision::Limits;
 
 use crate::app::{Access, RequestLimits, Setup, Sources};
-use crate::args::{DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, ServeArgs, TEXT_CHARS};
+use crate::args::{
+    DeviceName, DtypeName, ENTITY_CHARS, ModelArgs, QuantizeName, ServeArgs, TEXT_CHARS,
+};
 use crate::auth::Keys;
 use crate::fetch::{Addresses, Fetcher};
 use crate::fields::TextLimits;
@@ -181,10 +183,17 @@ impl ModelSettings {
         }
         let options = Options {
             device: device(args.device)?,
-            dtype: match args.dtype {
-                DtypeName::F32 => DType::F32,
-                DtypeName::F16 => DType::F16,
-                DtypeName::Bf16 => DType::BF16,
+            format: Format {
+                dtype: match args.dtype {
+                    DtypeName::F32 => DType::F32,
+                    DtypeName::F16 => DType::F16,
+                    DtypeName::Bf16 => DType::BF16,
+                },
+                quantization: match args.quantize {
+                    QuantizeName::None => None,
+                    QuantizeName::Int8 => Some(Quantization::Int8),
+                    QuantizeName::Int4 => Some(Quantization::Int4),
+                },
             },
             template: args.template,
             form: Form::Trace,
@@ -216,13 +225,20 @@ impl ModelSettings {
     /// # Errors
     /// When files are missing or do not fit together.
     pub fn checkpoint(&self) -> Result<Checkpoint, model::Error> {
-        let Options { dtype, device, .. } = &self.options;
-        let checkpoint = Checkpoint::open(&self.files, *dtype, device)?;
+        let Options { format, device, .. } = &self.options;
         let checkpoint = match &self.adapter {
-            Some(adapter) => checkpoint.adapted(adapter)?,
-            None => checkpoint,
+            None => Checkpoint::open(&self.files, *format, device)?,
+            // An adapter is added to weights that are not rounded yet, so here all of them are in memory first.
+            Some(adapter) => {
+                let whole = Checkpoint::open(&self.files, format.dtype, device)?;
+                let adapted = whole.adapted(adapter)?;
+                match format.quantization {
+                    Some(quantization) => adapted.quantized(quantization),
+                    None => adapted,
+                }
+            }
         };
-        Ok(checkpoint.for_answering())
+        Ok(checkpoint.joined().for_answering())
     }
 
     /// The same with the protocol over it.

@@ -53,6 +53,24 @@ const WRONG: [(&[&str], &str); 14] = [
         "ftp://example.org",
     ),
     (&["data", "synth"], "--out"),
+    (&["serve", "--quantize", "int3"], "int3"),
+    // What is rounded cannot learn, and cannot be merged into a checkpoint.
+    (
+        &["train", "sft", "--config", "x.toml", "--quantize", "int8"],
+        "--quantize",
+    ),
+    (
+        &[
+            "merge",
+            "--adapter",
+            "x",
+            "--out",
+            "y",
+            "--quantize",
+            "int8",
+        ],
+        "--quantize",
+    ),
 ];
 
 #[test]
