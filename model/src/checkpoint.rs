@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 
 use ::vision::{Grid, Patches, Processor};
 
 use crate::init::Init;
 use crate::layout::for_answering;
 use crate::lora::merge;
+use crate::quantize::{Format, Quantization, quantize};
 use crate::sampling::GenerationConfig;
 use crate::text::Positions;
 use crate::tokenizer::Tokenizer;
@@ -43,11 +44,11 @@ pub struct Prompt {
 }
 
 impl Checkpoint {
-    /// Opens `files`, with weights in `dtype` on `device`.
+    /// Opens `files`, with weights in `format` on `device`. With weights in few bits it only answers.
     ///
     /// # Errors
     /// Whatever is missing or does not fit is named.
-    pub fn open(files: &Files, dtype: DType, device: &Device) -> Result<Self, Error> {
+    pub fn open(files: &Files, format: impl Into<Format>, device: &Device) -> Result<Self, Error> {
         let config = Config::open(files)?;
         let tokenizer = Tokenizer::open(files)?;
         if tokenizer.len() > config.text.vocab_size {
@@ -63,7 +64,7 @@ impl Checkpoint {
         let network = weights::load(
             Qwen::new(&config, &Init::lazy(device)),
             files,
-            dtype,
+            format.into(),
             device,
         )?;
         Ok(Self {
@@ -87,6 +88,23 @@ impl Checkpoint {
         adapter.attach(&mut self.network)?;
         merge(&mut self.network);
         Ok(self)
+    }
+
+    /// The same with the weights of the decoder's layers rounded; not for training, nor for adapters.
+    #[must_use]
+    pub fn quantized(mut self, quantization: Quantization) -> Self {
+        quantize(&mut self.network, quantization);
+        self
+    }
+
+    /// The same with one product for maps of one input where that is faster, which is not on CPUs; not for training, nor for adapters. Weights that
+    /// somebody else holds are not let go: they would be there twice.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        if self.network.device() != Device::flex() {
+            self.network.join();
+        }
+        self
     }
 
     /// The same, faster in answering; not for training.

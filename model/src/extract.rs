@@ -17,6 +17,7 @@ use crate::engine::{Job, Picture, Settings};
 use crate::generate::{self, Chat, Completion, FinishReason};
 use crate::guide::{Lexicon, Script, SixSteps};
 use crate::lanes::Lanes;
+use crate::quantize::Format;
 use crate::sampling::Sampling;
 use crate::template::{ContentPart, Message};
 use crate::{Error, Files};
@@ -29,8 +30,8 @@ const SCORED_ROWS: usize = 2000;
 pub struct Options {
     /// Where it computes.
     pub device: Device,
-    /// The type of weights and activations.
-    pub dtype: DType,
+    /// The numbers of weights and activations.
+    pub format: Format,
     /// The order of the prompt.
     pub template: Template,
     /// What answers consist of; it has to be what the model was trained on.
@@ -47,7 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             device: Device::flex(),
-            dtype: DType::F32,
+            format: DType::F32.into(),
             template: Template::default(),
             form: Form::default(),
             max_prompt_tokens: 4096,
@@ -64,7 +65,7 @@ pub struct Info {
     pub id: String,
     /// Digest of its weights.
     pub hash: String,
-    /// `f32`, `f16` or `bf16`.
+    /// `f32`, `f16` or `bf16`, and behind it the bits of weights that are rounded: `f32+int8`.
     pub dtype: String,
     /// The order of its prompt.
     pub template: Template,
@@ -225,7 +226,8 @@ impl Extractor {
         ontology: Ontology,
         options: Options,
     ) -> Result<Self, Error> {
-        let checkpoint = Checkpoint::open(files, options.dtype, &options.device)?.for_answering();
+        let checkpoint = Checkpoint::open(files, options.format, &options.device)?;
+        let checkpoint = checkpoint.joined().for_answering();
         let calibration = Calibration::open(files)?;
         Ok(Self::new(id, checkpoint, calibration, ontology, options))
     }
@@ -252,7 +254,7 @@ impl Extractor {
         let info = Info {
             id: id.to_owned(),
             hash: checkpoint.hash.clone(),
-            dtype: format!("{:?}", options.dtype).to_lowercase(),
+            dtype: options.format.to_string(),
             template: options.template,
         };
         let checkpoint = Arc::new(checkpoint);

@@ -63,6 +63,13 @@ impl Qwen {
         self.model.embed_tokens.weight.val().dtype()
     }
 
+    /// Makes one product of those that have the same input: queries, keys and values, and gate and up. From here on the network answers, and can neither
+    /// be trained nor saved.
+    pub fn join(&mut self) {
+        self.visual.join();
+        self.model.join();
+    }
+
     /// Every linear map but the patch projection, by the name of its weight in ours of the two spellings that checkpoints use, without
     /// `.weight`.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {

@@ -9,16 +9,22 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::files::{Files, Reader};
+use crate::quantize::{Format, maps};
 use crate::{Error, Qwen};
 
 /// Bytes converted at a time, so that loading needs little more memory than the weights themselves.
 const CHUNK: usize = 32 << 20;
 
-/// Fills `network` (whose parameters may be lazy) from the safetensors of `files`.
+/// Fills `network` (whose parameters may be lazy) from the safetensors of `files`. Weights that are rounded are so one after another, as they are read.
 ///
 /// # Errors
 /// Missing, unexpected and mis-shaped tensors are all listed by name.
-pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Result<Qwen, Error> {
+pub fn load(
+    mut network: Qwen,
+    files: &Files,
+    format: Format,
+    device: &Device,
+) -> Result<Qwen, Error> {
     let names = files.names(".safetensors")?;
     if names.is_empty() {
         return Err(files.missing("*.safetensors"));
@@ -27,13 +33,23 @@ pub fn load(network: Qwen, files: &Files, dtype: DType, device: &Device) -> Resu
     let tied = network.config().tie_word_embeddings;
     let mut loader = Loader {
         archive,
-        dtype,
+        dtype: format.dtype,
         device,
         path: vec![],
         missing: vec![],
         misshaped: vec![],
         failure: None,
     };
+    if let Some(quantization) = format.quantization {
+        for (name, map) in maps(&mut network) {
+            let shape = map.weight.lazy_shape().to_vec();
+            let data = loader.data(&format!("{name}.weight"), shape, DType::F32);
+            if let Some(data) = data {
+                let values: Vec<f32> = data.try_into_vec().expect("asked for as f32");
+                map.quantize(&values, quantization, device);
+            }
+        }
+    }
     let network = network.map(&mut loader);
     if let Some(error) = loader.failure {
         return Err(error);
@@ -265,7 +281,7 @@ fn convert<T: Weight>(
     Ok(values)
 }
 
-/// Walks the network and fills every parameter.
+/// Walks the network and fills every parameter that has not been read.
 struct Loader<'a> {
     archive: Archive,
     dtype: DType,
@@ -274,6 +290,33 @@ struct Loader<'a> {
     missing: Vec<String>,
     misshaped: Vec<String>,
     failure: Option<Error>,
+}
+
+impl Loader<'_> {
+    /// The tensor of `key`, which is read once; none after a fault, which is kept.
+    fn data(&mut self, key: &str, needed: Vec<usize>, dtype: DType) -> Option<TensorData> {
+        let entry = self.archive.tensors.get_mut(key);
+        let entry = entry.filter(|entry| !entry.used)?;
+        // The patch projection is stored as a convolution, [d, 3, 2, 14, 14]: the same numbers in the same order.
+        let got = &entry.info.shape;
+        let flattened = key == "visual.patch_embed.proj.weight"
+            && got.len() == 5
+            && got[0] == needed[0]
+            && got[1..].iter().product::<usize>() == needed[1];
+        if *got != needed && !flattened {
+            entry.used = true;
+            self.misshaped
+                .push(format!("{key}: got {got:?}, needs {needed:?}"));
+            return None;
+        }
+        match self.archive.read(key, needed, dtype) {
+            Ok(data) => Some(data),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
+    }
 }
 
 impl ModuleMapper for Loader<'_> {
@@ -287,29 +330,13 @@ impl ModuleMapper for Loader<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let key = file_key(&self.path);
-        let needed: Vec<usize> = param.lazy_shape().to_vec();
-        let Some(entry) = self.archive.tensors.get_mut(&key) else {
+        if !self.archive.tensors.contains_key(&key) {
             self.missing.push(key);
             return param;
-        };
-        // The patch projection is stored as a convolution, [d, 3, 2, 14, 14]: the same numbers in the same order.
-        let got = &entry.info.shape;
-        let flattened = key == "visual.patch_embed.proj.weight"
-            && got.len() == 5
-            && got[0] == needed[0]
-            && got[1..].iter().product::<usize>() == needed[1];
-        if *got != needed && !flattened {
-            entry.used = true;
-            self.misshaped
-                .push(format!("{key}: got {got:?}, needs {needed:?}"));
-            return param;
         }
-        match self.archive.read(&key, needed, self.dtype) {
-            Ok(data) => Param::from_tensor(Tensor::from_data(data, (self.device, self.dtype))),
-            Err(error) => {
-                self.failure.get_or_insert(error);
-                param
-            }
+        match self.data(&key, param.lazy_shape().to_vec(), self.dtype) {
+            Some(data) => Param::from_tensor(Tensor::from_data(data, (self.device, self.dtype))),
+            None => param,
         }
     }
 }

@@ -15,7 +15,7 @@ fn mini() -> Files {
 
 fn open() -> Checkpoint {
     let options = Options::default();
-    Checkpoint::open(&mini(), options.dtype, &options.device).expect("the shipped checkpoint")
+    Checkpoint::open(&mini(), options.format, &options.device).expect("the shipped checkpoint")
 }
 
 fn script(checkpoint: &Checkpoint, ontology: &Ontology, form: Form) -> Arc<Script> {

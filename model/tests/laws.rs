@@ -9,17 +9,25 @@ use model::engine::{Caches, Choices, Job, Limits, Picture, Settings};
 use model::generate::{Completion, Guide, Next};
 use model::template::{ContentPart, Message};
 use model::text::Cache;
-use model::{Engine, Files, Sampling, Span};
+use model::{Engine, Files, Format, Quantization, Sampling, Span};
 use vision::{Patches, decode};
 
 /// Sums in another order, f32: 2e-5 seen on logits that spread by 4.
 const TOLERANCE: f32 = 2e-4;
 
 fn open(variant: &str) -> Arc<Checkpoint> {
+    open_as(variant, None)
+}
+
+fn open_as(variant: &str, quantization: Option<Quantization>) -> Arc<Checkpoint> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(variant);
-    let checkpoint = Checkpoint::open(&Files::Dir(dir), DType::F32, &Device::flex());
+    let format = Format {
+        dtype: DType::F32,
+        quantization,
+    };
+    let checkpoint = Checkpoint::open(&Files::Dir(dir), format, &Device::flex());
     Arc::new(checkpoint.expect("the golden checkpoint opens"))
 }
 
@@ -215,8 +223,13 @@ fn assert_identical(name: &str, got: &Completion, want: &Completion) {
 /// with everything cached and nothing, with one engine and several over the same caches.
 #[test]
 fn the_same_question_gets_the_same_bits_whoever_else_is_there() {
-    for variant in ["a", "b"] {
-        let checkpoint = open(variant);
+    for (variant, quantization) in [
+        ("a", None),
+        ("b", None),
+        ("a", Some(Quantization::Int8)),
+        ("a", Some(Quantization::Int4)),
+    ] {
+        let checkpoint = open_as(variant, quantization);
         let count = jobs(&checkpoint).len();
         let without = Settings {
             prefix_bytes: 0,

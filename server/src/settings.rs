@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use model::adapter::CONFIG;
 use model::engine::{self, Settings};
-use model::{Calibration, Checkpoint, Extractor, Files, Options};
+use model::{Calibration, Checkpoint, Extractor, Files, Format, Options};
 use proto::{Form, Ontology};
 use vision::Limits;
 
@@ -144,7 +144,10 @@ impl ModelSettings {
         let options = Options {
             engine: Settings::on(&device),
             device,
-            dtype,
+            format: Format {
+                dtype,
+                quantization: args.quantize.into(),
+            },
             template: args.template,
             form: Form::Trace,
             max_prompt_tokens: args.max_prompt_tokens,
@@ -164,13 +167,20 @@ impl ModelSettings {
     /// # Errors
     /// When files are missing or do not fit together.
     pub fn checkpoint(&self) -> Result<Checkpoint, model::Error> {
-        let Options { dtype, device, .. } = &self.options;
-        let checkpoint = Checkpoint::open(&self.files, *dtype, device)?;
+        let Options { format, device, .. } = &self.options;
         let checkpoint = match &self.adapter {
-            Some(adapter) => checkpoint.adapted(adapter)?,
-            None => checkpoint,
+            None => Checkpoint::open(&self.files, *format, device)?,
+            // An adapter is added to weights that are not rounded yet, so here all of them are in memory first.
+            Some(adapter) => {
+                let whole = Checkpoint::open(&self.files, format.dtype, device)?;
+                let adapted = whole.adapted(adapter)?;
+                match format.quantization {
+                    Some(quantization) => adapted.quantized(quantization),
+                    None => adapted,
+                }
+            }
         };
-        Ok(checkpoint.for_answering())
+        Ok(checkpoint.joined().for_answering())
     }
 
     /// The same with the protocol over it.

@@ -12,7 +12,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// Arguments, then a part of the one line they deserve.
-const WRONG: [(&[&str], &str); 18] = [
+const WRONG: [(&[&str], &str); 21] = [
     (&[], "command"),
     (&["frobnicate"], "frobnicate"),
     (&["extract"], "--image"),
@@ -62,6 +62,24 @@ const WRONG: [(&[&str], &str); 18] = [
     (
         &["train", "sft", "--config", "none", "--device", "cpu,tpu"],
         "auto, cpu, cuda, cuda:0",
+    ),
+    (&["serve", "--quantize", "int3"], "int3"),
+    // What is rounded cannot learn, and cannot be merged into a checkpoint.
+    (
+        &["train", "sft", "--config", "x.toml", "--quantize", "int8"],
+        "--quantize",
+    ),
+    (
+        &[
+            "merge",
+            "--adapter",
+            "x",
+            "--out",
+            "y",
+            "--quantize",
+            "int8",
+        ],
+        "--quantize",
     ),
 ];
 

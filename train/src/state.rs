@@ -219,7 +219,7 @@ pub fn resume<C: RunConfig>(config: &C, network: &Qwen) -> Result<Option<Resumed
         network
     } else {
         let empty = Qwen::new(network.config(), &Init::lazy(&device));
-        weights::load(empty, &files, DType::F32, &device)?
+        weights::load(empty, &files, DType::F32.into(), &device)?
     };
     let bytes = std::fs::read(path.join(OPTIMIZER)).map_err(Error::io(path.join(OPTIMIZER)))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(error.to_string()))?;

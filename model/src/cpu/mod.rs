@@ -4,7 +4,7 @@
 //!
 //! The bits of a row do not depend on the rows beside it: every sum has its terms in one order, whatever the tile.
 //!
-//! `product` rows times a matrix · `attention` softmax and what is around it · `rows` what is done to each row by itself
+//! `product` rows times a matrix · `panels` a matrix in few bits · `attention` softmax and what is around it · `rows` what is done to each row by itself
 
 #![expect(
     clippy::inline_always,
@@ -12,6 +12,7 @@
 )]
 
 mod attention;
+mod panels;
 mod product;
 mod rows;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::Arch;
 
 pub use self::attention::attend;
+pub use self::panels::Panels;
 pub use self::product::{Map, affine};
 pub use self::rows::{feed_forward, normalised, peak_and_total, rotated};
 

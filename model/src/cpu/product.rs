@@ -1,39 +1,57 @@
-//! Rows times a matrix, in the two orders in which a matrix may lie. Tiles of the result are held in registers while both factors are read
-//! once; each value is one sum over the inner index, from its first to its last (`weighed`) or lane by lane (`dots`). Packs
+//! Rows times a matrix, in the two orders in which a matrix may lie, or in few bits. Tiles of the result are held in registers while both factors are
+//! read once; each value is one sum over the inner index, from its first to its last (`weighed`) or lane by lane (`dots`). Packs
 //! nothing, since rows are few where an answer is written.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::panels::{PIECE, Panels, WIDTH};
 use super::{Held, arch, held, in_order, is_small, ordered, tensor, values};
 
 /// `x · wᵀ + b`, as [`crate::linear::affine`] means it. The weight may lie as `[out, in]` or, transposed, as `[in, out]`.
 pub fn affine(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Tensor<2>> {
-    let ([rows, inner], [out, width]) = (x.dims(), weight.dims());
-    assert_eq!(inner, width, "[{rows}, {inner}] times [{out}, {width}]ᵀ");
-    let held_x = in_order(x)?;
-    let map = Map::of(weight, bias)?;
-    let y = map.apply(values(&held_x));
-    Some(tensor(y, [rows, out], &x.device()))
+    Map::of(weight, bias)?.affine(x)
 }
 
-/// An affine map whose weight lies in order or transposed.
+/// An affine map whose weight lies in order, transposed or in few bits.
 pub struct Map {
-    weight: Held,
+    weight: Weight,
     bias: Option<Held>,
     pub(super) inner: usize,
     out: usize,
-    inner_first: bool,
+}
+
+/// What a map multiplies by.
+enum Weight {
+    InnerFirst(Held),
+    OuterFirst(Held),
+    Panels(Arc<Panels>),
 }
 
 impl Map {
     /// The map of `weight` (`[out, in]`) and `bias`, if it can be applied here.
     pub fn of(weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Option<Self> {
-        arch()?;
         let [out, inner] = weight.dims();
+        let weight = held(weight)?;
+        let weight = if weight.layout().strides() == [1, out as isize] {
+            Weight::InnerFirst(weight)
+        } else {
+            Weight::OuterFirst(ordered(weight))
+        };
+        Self::new(weight, [out, inner], bias)
+    }
+
+    /// The same of a weight in few bits.
+    pub fn of_panels(weight: &Arc<Panels>, bias: Option<&Tensor<1>>) -> Option<Self> {
+        Self::new(Weight::Panels(Arc::clone(weight)), weight.shape(), bias)
+    }
+
+    fn new(weight: Weight, [out, inner]: [usize; 2], bias: Option<&Tensor<1>>) -> Option<Self> {
+        arch()?;
         if let Some(bias) = bias {
             assert_eq!(bias.dims(), [out], "a bias for [{out}, {inner}]");
         }
@@ -41,15 +59,24 @@ impl Map {
             Some(bias) => Some(in_order(bias)?),
             None => None,
         };
-        let lies = held(weight)?;
-        let inner_first = lies.layout().strides() == [1, out as isize];
         Some(Self {
-            weight: if inner_first { lies } else { ordered(lies) },
+            weight,
             bias,
             inner,
             out,
-            inner_first,
         })
+    }
+
+    /// # Shapes
+    /// - `x`: `[n, in]`
+    /// - the result: `[n, out]`
+    pub fn affine(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let Self { inner, out, .. } = *self;
+        let [rows, width] = x.dims();
+        assert_eq!(width, inner, "[{rows}, {width}] times [{out}, {inner}]ᵀ");
+        let held_x = in_order(x)?;
+        let y = self.apply(values(&held_x));
+        Some(tensor(y, [rows, out], &x.device()))
     }
 
     /// `[n, out]` of `[n, in]`.
@@ -61,11 +88,13 @@ impl Map {
             "{} values for [{out}, {inner}]",
             x.len()
         );
-        let matrix = if self.inner_first {
-            let start = self.weight.layout().start_offset();
-            Matrix::inner_first(&self.weight.storage()[start..], out)
-        } else {
-            Matrix::outer_first(values(&self.weight), inner)
+        let matrix = match &self.weight {
+            Weight::InnerFirst(weight) => {
+                let start = weight.layout().start_offset();
+                Matrix::inner_first(&weight.storage()[start..], out)
+            }
+            Weight::OuterFirst(weight) => Matrix::outer_first(values(weight), inner),
+            Weight::Panels(panels) => Matrix::Panels(panels, 0),
         };
         let mut y = vec![0.0; x.len() / inner * out];
         multiply(x, inner, &matrix, &mut y, out);
@@ -81,40 +110,40 @@ impl Map {
     }
 }
 
-/// The right factor of a product: rows of values, `stride` apart.
+/// The right factor of a product.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    /// Whether a row holds what one value of the left factor weighs (`[in, out]`), rather than what makes one value of the result
-    /// (`[out, in]`).
-    inner_first: bool,
+pub(super) enum Matrix<'a> {
+    /// A row holds what one value of the left factor weighs (`[in, out]`).
+    InnerFirst(Rows<'a>),
+    /// A row holds what makes one value of the result (`[out, in]`).
+    OuterFirst(Rows<'a>),
+    /// Few bits, from this panel on.
+    Panels(&'a Panels, usize),
+}
+
+/// Rows of values, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    values: &'a [f32],
+    stride: usize,
 }
 
 impl<'a> Matrix<'a> {
     /// `[in, out]`
     pub fn inner_first(values: &'a [f32], stride: usize) -> Self {
-        Self {
-            values,
-            stride,
-            inner_first: true,
-        }
+        Self::InnerFirst(Rows { values, stride })
     }
 
     /// `[out, in]`
     pub fn outer_first(values: &'a [f32], stride: usize) -> Self {
-        Self {
-            values,
-            stride,
-            inner_first: false,
-        }
+        Self::OuterFirst(Rows { values, stride })
     }
 }
 
 /// `y = x · matrix`, divided among threads if there is enough of it.
 ///
 /// # Shapes
-/// - `x`: `[n, inner]`, `y`: `[n, out]`
+/// - `x`: `[n, inner]`, `y`: `[n, out]`, zeros before
 pub(super) fn multiply(x: &[f32], inner: usize, matrix: &Matrix<'_>, y: &mut [f32], out: usize) {
     let rows = x.len() / inner;
     let threads = rayon::current_num_threads();
@@ -129,7 +158,7 @@ pub(super) fn multiply(x: &[f32], inner: usize, matrix: &Matrix<'_>, y: &mut [f3
             .for_each(|(x, y)| run(x, inner, matrix, y, out));
     }
     // Few rows and a large matrix: each thread makes some columns of all rows.
-    let share = out.div_ceil(threads);
+    let share = out.div_ceil(threads).next_multiple_of(WIDTH);
     let starts: Vec<usize> = (0..out).step_by(share).collect();
     let parts: Vec<Vec<f32>> = starts
         .par_iter()
@@ -149,16 +178,14 @@ pub(super) fn multiply(x: &[f32], inner: usize, matrix: &Matrix<'_>, y: &mut [f3
 }
 
 impl Matrix<'_> {
-    /// Without the first `columns` values of each result.
+    /// Without the first `columns` values of each result, whole panels of them.
     fn from(&self, columns: usize) -> Self {
-        let skipped = if self.inner_first {
-            columns
-        } else {
-            columns * self.stride
-        };
-        Self {
-            values: &self.values[skipped..],
-            ..*self
+        match *self {
+            Self::InnerFirst(rows) => Self::inner_first(&rows.values[columns..], rows.stride),
+            Self::OuterFirst(Rows { values, stride }) => {
+                Self::outer_first(&values[columns * stride..], stride)
+            }
+            Self::Panels(panels, first) => Self::Panels(panels, first + columns / WIDTH),
         }
     }
 }
@@ -231,58 +258,105 @@ macro_rules! with_rows {
 impl WithSimd for Product<'_> {
     type Output = ();
 
-    /// Some columns of all rows, then the next, so that what is read of the matrix stays in the nearest cache.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            x,
-            inner,
-            matrix,
-            y,
-            out,
-        } = self;
-        let rows = x.len() / inner;
-        if matrix.inner_first {
-            let step = 2 * S::F32_LANES;
-            for start in (0..out).step_by(step) {
-                let columns = start..(start + step).min(out);
-                for range in tiles(rows) {
-                    let x = &x[range.start * inner..range.end * inner];
-                    let y = &mut y[range.start * out..range.end * out];
-                    with_rows!(
-                        range,
-                        weighed(simd, x, inner, matrix, columns.clone(), y, out)
-                    );
+        let (inner, out) = (self.inner, self.out);
+        match *self.matrix {
+            Matrix::InnerFirst(rows) => {
+                let all = Piece {
+                    rows,
+                    inner: 0..inner,
+                    columns: 0..out,
+                };
+                weigh(simd, self.x, inner, &all, self.y, out);
+            }
+            Matrix::OuterFirst(rows) => {
+                for column in (0..out).step_by(2) {
+                    for range in tiles(self.x.len() / inner) {
+                        let x = &self.x[range.start * inner..range.end * inner];
+                        let y = &mut self.y[range.start * out..range.end * out];
+                        with_rows!(range, dots(simd, x, inner, rows, column, y, out));
+                    }
                 }
             }
-        } else {
-            for column in (0..out).step_by(2) {
-                for range in tiles(rows) {
-                    let x = &x[range.start * inner..range.end * inner];
-                    let y = &mut y[range.start * out..range.end * out];
-                    with_rows!(range, dots(simd, x, inner, matrix, column, y, out));
+            Matrix::Panels(panels, first) => {
+                let mut piece = [0.0; PIECE * WIDTH];
+                for (index, start) in (0..out).step_by(WIDTH).enumerate() {
+                    for from in (0..inner).step_by(PIECE) {
+                        let part = from..(from + PIECE).min(inner);
+                        panels.unpack(first + index, part.clone(), &mut piece);
+                        let rows = Rows {
+                            values: &piece,
+                            stride: WIDTH,
+                        };
+                        let columns = start..(start + WIDTH).min(out);
+                        let part = Piece {
+                            rows,
+                            inner: part,
+                            columns,
+                        };
+                        weigh(simd, self.x, inner, &part, self.y, out);
+                    }
                 }
             }
         }
     }
 }
 
-/// Two vectors of columns: each row of the matrix, weighed by a value of each row.
+/// What some columns of the result get from some values of each row.
+struct Piece<'a> {
+    /// `[inner, columns]`
+    rows: Rows<'a>,
+    inner: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// Two vectors of columns of all rows, then the next, so that what is read of the matrix stays in the nearest cache.
+#[inline(always)]
+fn weigh<S: Simd>(simd: S, x: &[f32], inner: usize, piece: &Piece<'_>, y: &mut [f32], out: usize) {
+    let step = 2 * S::F32_LANES;
+    let Piece { rows, columns, .. } = piece;
+    for start in columns.clone().step_by(step) {
+        let part = Piece {
+            rows: Rows {
+                values: &rows.values[start - columns.start..],
+                ..*rows
+            },
+            inner: piece.inner.clone(),
+            columns: start..(start + step).min(columns.end),
+        };
+        for range in tiles(x.len() / inner) {
+            let x = &x[range.start * inner..range.end * inner];
+            let y = &mut y[range.start * out..range.end * out];
+            with_rows!(range, weighed(simd, x, inner, &part, y, out));
+        }
+    }
+}
+
+/// Two vectors of columns: each row of the matrix, weighed by a value of each row, added to what is there.
 #[inline(always)]
 fn weighed<S: Simd, const ROWS: usize>(
     simd: S,
     x: &[f32],
     inner: usize,
-    matrix: &Matrix<'_>,
-    columns: Range<usize>,
+    piece: &Piece<'_>,
     y: &mut [f32],
     out: usize,
 ) {
-    let lanes = S::F32_LANES.min(columns.len());
+    let Piece {
+        rows: Rows { values, stride },
+        columns,
+        ..
+    } = piece;
+    let (width, lanes) = (columns.len(), S::F32_LANES.min(columns.len()));
     let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
-    let rows = rows_of::<ROWS>(x, inner);
-    for (at, row) in matrix.values.chunks(matrix.stride).take(inner).enumerate() {
-        let (first, second) = row[columns.clone()].split_at(lanes);
+    unrolled!(ROWS, |row| {
+        let (first, second) = y[row * out..][columns.clone()].split_at(lanes);
+        sums[row] = [load(simd, first), load(simd, second)];
+    });
+    let rows = rows_of::<ROWS>(x, inner).map(|row| &row[piece.inner.clone()]);
+    for (at, row) in values.chunks(*stride).take(piece.inner.len()).enumerate() {
+        let (first, second) = row[..width].split_at(lanes);
         let (first, second) = (load(simd, first), load(simd, second));
         unrolled!(ROWS, |row| {
             let weight = simd.splat_f32s(rows[row][at]);
@@ -303,7 +377,7 @@ fn dots<S: Simd, const ROWS: usize>(
     simd: S,
     x: &[f32],
     inner: usize,
-    matrix: &Matrix<'_>,
+    matrix: Rows<'_>,
     column: usize,
     y: &mut [f32],
     out: usize,

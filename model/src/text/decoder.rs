@@ -284,6 +284,11 @@ impl Decoder {
         }
     }
 
+    /// Makes one product of those that have the same input.
+    pub(crate) fn join(&mut self) {
+        self.layers.iter_mut().for_each(DecoderLayer::join);
+    }
+
     /// The maps of its layers by name.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
         let layers = self.layers.iter_mut().enumerate();

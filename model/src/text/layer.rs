@@ -17,6 +17,8 @@ pub struct SelfAttention {
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
+    /// Queries, keys and values as one map, once they are joined.
+    qkv: Option<Linear>,
     #[module(skip)]
     head_dim: usize,
 }
@@ -31,8 +33,15 @@ impl SelfAttention {
             k_proj: Linear::new(width, keys, true, init),
             v_proj: Linear::new(width, keys, true, init),
             o_proj: Linear::new(width, width, false, init),
+            qkv: None,
             head_dim,
         }
+    }
+
+    /// Makes one product of those that have the same input.
+    pub(crate) fn join(&mut self) {
+        let maps = [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj];
+        self.qkv = Some(Linear::joined(maps));
     }
 
     /// Its maps by name.
@@ -42,6 +51,30 @@ impl SelfAttention {
             ("k_proj", &mut self.k_proj),
             ("v_proj", &mut self.v_proj),
             ("o_proj", &mut self.o_proj),
+        ]
+    }
+
+    /// Queries, keys and values of every row, not yet turned.
+    ///
+    /// # Shapes
+    /// - `x`: `[n, d]`
+    /// - the results: `[n, heads, head_dim]`
+    fn projected(&self, x: Tensor<2>) -> [Tensor<3>; 3] {
+        let heads = |y: Tensor<2>| {
+            let [n, width] = y.dims();
+            y.reshape([n, width / self.head_dim, self.head_dim])
+        };
+        let Some(joined) = &self.qkv else {
+            let maps = [&self.q_proj, &self.k_proj, &self.v_proj];
+            return maps.map(|map| heads(map.forward(x.clone())));
+        };
+        let (queries, y) = (x.dims()[1] / self.head_dim, heads(joined.forward(x)));
+        let keys = (y.dims()[1] - queries) / 2;
+        let part = |start, count| y.clone().narrow(1, start, count);
+        [
+            part(0, queries),
+            part(queries, keys),
+            part(queries + keys, keys),
         ]
     }
 
@@ -56,14 +89,8 @@ impl SelfAttention {
         layer: usize,
         caches: &mut [&mut Cache],
     ) -> Tensor<2> {
-        let n = x.dims()[0];
-        let heads = |y: Tensor<2>| {
-            let width = y.dims()[1];
-            y.reshape([n, width / self.head_dim, self.head_dim])
-        };
-        let q = rows.rotation.apply(heads(self.q_proj.forward(x.clone()))); // [n, heads, head_dim]
-        let k = rows.rotation.apply(heads(self.k_proj.forward(x.clone())));
-        let v = heads(self.v_proj.forward(x));
+        let [q, k, v] = self.projected(x);
+        let (q, k) = (rows.rotation.apply(q), rows.rotation.apply(k));
         let y = match &rows.pooled {
             Some(pooled) => attend_in_pool(&q, k, v, rows, pooled, layer, caches),
             None => attend_one_by_one(&q, &k, &v, rows, layer, caches),
@@ -180,6 +207,12 @@ impl DecoderLayer {
             post_attention_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, init),
             mlp: Mlp::new(config.hidden_size, config.intermediate_size, false, init),
         }
+    }
+
+    /// Makes one product of those that have the same input.
+    pub(crate) fn join(&mut self) {
+        self.self_attn.join();
+        self.mlp.join();
     }
 
     /// Its maps by name.

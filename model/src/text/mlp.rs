@@ -11,14 +11,12 @@ use crate::linear::Linear;
 ///
 /// `SwiGLU`, arXiv:2002.05202 eq. 6; reference `Qwen2MLP` (no biases) and `Qwen2_5_VLMLP` (biases), transformers 5.23.0.
 #[derive(Module, Debug)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are the checkpoint's keys"
-)]
 pub struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+    /// Gate and up as one map, once they are joined.
+    gate_up: Option<Linear>,
 }
 
 impl Mlp {
@@ -28,7 +26,13 @@ impl Mlp {
             gate_proj: Linear::new(width, inner, bias, init),
             up_proj: Linear::new(width, inner, bias, init),
             down_proj: Linear::new(inner, width, bias, init),
+            gate_up: None,
         }
+    }
+
+    /// Makes one product of those that have the same input.
+    pub(crate) fn join(&mut self) {
+        self.gate_up = Some(Linear::joined([&mut self.gate_proj, &mut self.up_proj]));
     }
 
     /// Its maps by name.
@@ -43,6 +47,12 @@ impl Mlp {
     /// # Shapes
     /// - `x` and the result: `[n, d]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        if let Some(joined) = &self.gate_up {
+            let y = joined.forward(x); // [n, 2 · inner]
+            let inner = y.dims()[1] / 2;
+            let gate = silu(y.clone().narrow(1, 0, inner));
+            return self.down_proj.forward(gate * y.narrow(1, inner, inner));
+        }
         if let Some(y) = self.at_once(&x) {
             return y;
         }

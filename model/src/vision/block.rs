@@ -72,6 +72,11 @@ impl VisionBlock {
         }
     }
 
+    /// Makes one product of those that have the same input; queries, keys and values are one already.
+    pub(crate) fn join(&mut self) {
+        self.mlp.join();
+    }
+
     /// Its maps by name.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
         let attn = [("qkv", &mut self.attn.qkv), ("proj", &mut self.attn.proj)];

@@ -54,6 +54,11 @@ impl VisionTower {
         }
     }
 
+    /// Makes one product of those that have the same input.
+    pub(crate) fn join(&mut self) {
+        self.blocks.iter_mut().for_each(VisionBlock::join);
+    }
+
     /// The maps of its blocks and its merger by name; the patch projection is stored as a convolution and left out.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
         let blocks = self.blocks.iter_mut().enumerate();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use burn::tensor::DType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Quantization;
 use proto::{Enforce, Template};
 use vision::BoxFormat;
 
@@ -119,6 +120,10 @@ pub struct ModelArgs {
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
     pub dtype: DtypeName,
+    /// Round the decoder's weights to fewer bits when they are loaded: int8 takes a quarter of f32's memory for them at hardly any cost in quality, int4 an
+    /// eighth at some.
+    #[arg(long, env = "MORE_R1_QUANTIZE", default_value = "none")]
+    pub quantize: QuantizeName,
     /// Order of the prompt: prefix (task and labels first) or paper (text first); has to be the trained one.
     #[arg(long, env = "MORE_R1_TEMPLATE", default_value_t = Template::default(), value_name = "NAME")]
     pub template: Template,
@@ -189,6 +194,27 @@ impl From<DtypeName> for DType {
             DtypeName::F32 => Self::F32,
             DtypeName::F16 => Self::F16,
             DtypeName::Bf16 => Self::BF16,
+        }
+    }
+}
+
+/// What the decoder's weights are rounded to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QuantizeName {
+    /// They stay as they are.
+    None,
+    /// 8 bits a weight, and a scale for every 32.
+    Int8,
+    /// 4 bits a weight, and a scale for every 32.
+    Int4,
+}
+
+impl From<QuantizeName> for Option<Quantization> {
+    fn from(name: QuantizeName) -> Self {
+        match name {
+            QuantizeName::None => None,
+            QuantizeName::Int8 => Some(Quantization::Int8),
+            QuantizeName::Int4 => Some(Quantization::Int4),
         }
     }
 }

@@ -79,6 +79,10 @@ pub fn run(args: &BenchArgs, json: bool) -> Result<(), Failure> {
 impl Subject {
     fn new(args: &BenchArgs) -> Result<Self, UsageError> {
         let settings = ModelSettings::resolve(&args.model)?;
+        if settings.options.format.quantization.is_some() {
+            let reason = "--quantize: bench measures weights as --dtype says; try none";
+            return Err(UsageError(reason.to_owned()));
+        }
         let (_, mini) = files(None)?;
         let shape = args.model.model.is_none().then_some(match args.shape {
             ShapeName::B7 => Shape::B7,
@@ -97,7 +101,7 @@ impl Subject {
             revision: args.revision.clone(),
             machine: machine(&settings.options.device, &device),
             device,
-            dtype: type_name(settings.options.dtype),
+            dtype: type_name(settings.options.format.dtype),
             shape: shape.map_or_else(|| settings.id.clone(), |it| it.name().to_owned()),
         };
         Ok(Self {
@@ -110,7 +114,7 @@ impl Subject {
 
     fn gate(&self, args: &BenchArgs) -> Gate {
         let options = &self.settings.options;
-        let half = match options.dtype {
+        let half = match options.format.dtype {
             DType::F16 => DType::F16,
             _ => DType::BF16,
         };
@@ -130,12 +134,14 @@ impl Subject {
             None => Config::open(&self.settings.files)?,
         };
         let open = || match self.shape {
-            Some(shape) => shape.checkpoint(&self.mini, args.seed, options.dtype, &options.device),
+            Some(shape) => {
+                shape.checkpoint(&self.mini, args.seed, options.format.dtype, &options.device)
+            }
             None => Ok(self.settings.checkpoint()?),
         };
         let measured = Options {
             device: options.device.clone(),
-            dtype: options.dtype,
+            dtype: options.format.dtype,
             budget: Duration::from_secs_f64(args.budget_seconds),
             peak_operations: args.peak_tflops.map(|tera| tera * 1e12),
             peak_bytes: args.peak_gbs.map(|giga| giga * 1e9),
