@@ -56,7 +56,7 @@ fn labels(
 ) -> Result<Vec<Option<String>>, Error> {
     let options = Options {
         device: device.clone(),
-        dtype,
+        format: dtype.into(),
         engine: Settings::on(device),
         ..Options::default()
     };
