@@ -1,14 +1,14 @@
 /* A stand-in for NVIDIA's driver, for tests on machines without a GPU: memory is the host's, kernels are accepted and never run. What is
- * not here: events that take time, errors of its own, and every function that CubeCL does not call.
+ * not here: errors of its own, and every function that CubeCL does not call.
  *   STAND_IN_GPUS=2                 how many there are; 1
  *   STAND_IN_CAPABILITY=6.1,9.0     their compute capabilities, the last for all after it; 9.0
  *   STAND_IN_FAULT=cuLaunchKernel=719   this function gives that error; `crash` and `hang` instead of a number do what they say
  * cc -shared -fPIC -I CUDA/include -o libcuda.so driver.c */
 #include <cuda.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -18,7 +18,7 @@ static CUresult entered(const char *name) {
     size_t length = strlen(name);
     if (!fault || strncmp(fault, name, length) || fault[length] != '=') return CUDA_SUCCESS;
     const char *kind = fault + length + 1;
-    if (!strcmp(kind, "crash")) raise(SIGSEGV);
+    if (!strcmp(kind, "crash")) *(volatile int *)0 = 0;
     while (!strcmp(kind, "hang")) pause();
     return (CUresult)atoi(kind);
 }
@@ -102,12 +102,17 @@ NOTHING(cuStreamDestroy, (CUstream stream))
 NOTHING(cuStreamSynchronize, (CUstream stream))
 NOTHING(cuStreamQuery, (CUstream stream))
 NOTHING(cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))
-FUNCTION(cuEventCreate, (CUevent *event, unsigned flags), *event = HANDLE(CUevent);)
-NOTHING(cuEventDestroy, (CUevent event))
-NOTHING(cuEventRecord, (CUevent event, CUstream stream))
+/* An event keeps the host's time. */
+FUNCTION(cuEventCreate, (CUevent *event, unsigned flags), *event = malloc(sizeof(struct timespec));)
+NOTHING(cuEventDestroy, (CUevent event)) /* a few bytes, in a process that ends soon */
+FUNCTION(cuEventRecord, (CUevent event, CUstream stream), clock_gettime(CLOCK_MONOTONIC, (struct timespec *)event);)
 NOTHING(cuEventSynchronize, (CUevent event))
 NOTHING(cuEventQuery, (CUevent event))
-FUNCTION(cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end), *milliseconds = 25; /* what CubeCL measures peaks over, and a little */)
+FUNCTION(cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end), {
+    const struct timespec *from = (struct timespec *)start;
+    const struct timespec *to = (struct timespec *)end;
+    *milliseconds = (to->tv_sec - from->tv_sec) * 1e3f + (to->tv_nsec - from->tv_nsec) / 1e6f;
+})
 
 FUNCTION(cuMemGetInfo, (size_t *unused, size_t *total), *unused = *total = (size_t)16 << 30;)
 FUNCTION(cuMemAlloc, (CUdeviceptr *memory, size_t bytes), if (!(*memory = (CUdeviceptr)calloc(1, bytes))) return CUDA_ERROR_OUT_OF_MEMORY;)
@@ -129,10 +134,15 @@ NOTHING(cuMemsetD8Async, (CUdeviceptr memory, unsigned char value, size_t bytes,
 
 FUNCTION(cuModuleLoadData, (CUmodule *module, const void *image), *module = HANDLE(CUmodule);)
 NOTHING(cuModuleUnload, (CUmodule module))
-FUNCTION(cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name), *function = HANDLE(CUfunction);)
+/* CubeCL measures a card's peaks by the clock, with ever more work a launch until that takes 20 ms; its count overflows where nothing does. */
+static int throughput;
+FUNCTION(cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name), {
+    *function = strstr(name, "throughput") ? (CUfunction)&throughput : HANDLE(CUfunction);
+})
 NOTHING(cuFuncSetAttribute, (CUfunction function, CUfunction_attribute which, int value))
-NOTHING(cuLaunchKernel, (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
-    unsigned shared, CUstream stream, void **parameters, void **extra))
+FUNCTION(cuLaunchKernel, (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
+    unsigned block_z, unsigned shared, CUstream stream, void **parameters, void **extra),
+    if (function == (CUfunction)&throughput) usleep(20000);)
 NOTHING(cuTensorMapEncodeTiled, (CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address, const cuuint64_t *size,
     const cuuint64_t *strides, const cuuint32_t *box, const cuuint32_t *steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
     CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill))

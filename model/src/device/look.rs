@@ -1,5 +1,6 @@
 //! The looking itself, question after question, without changing anything on the machine. Judges nothing: `Found` does.
 
+use std::ffi::CStr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
@@ -57,7 +58,7 @@ fn gpus() -> Result<usize, Unusable> {
     match caught(CudaContext::device_count) {
         Ok(Ok(count)) => Ok(usize::try_from(count).unwrap_or(0)),
         Ok(Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE))) => Ok(0),
-        Ok(Err(error)) => Err(Unusable::Driver(one_line(&error.to_string()))),
+        Ok(Err(error)) => Err(Unusable::Driver(said(&error))),
         Err(panic) if is_missing(&panic) => Err(Unusable::NoDriver),
         Err(panic) => Err(Unusable::Driver(panic)),
     }
@@ -75,7 +76,7 @@ fn card(number: usize) -> Result<Card, Unusable> {
             name,
             capability: Capability(major.unsigned_abs(), minor.unsigned_abs()),
         }),
-        Ok(Err(error)) => Err(Unusable::Closed(one_line(&error.to_string()))),
+        Ok(Err(error)) => Err(Unusable::Closed(said(&error))),
         Err(panic) => Err(Unusable::Closed(panic)),
     }
 }
@@ -135,6 +136,14 @@ fn caught<T>(action: impl FnOnce() -> T) -> Result<T, String> {
     first(); // one that somebody else has caught
     panic::catch_unwind(AssertUnwindSafe(action))
         .map_err(|_| first().unwrap_or_else(|| "a panic".to_owned()))
+}
+
+/// The name of the driver's error, and its own words for it.
+fn said(error: &DriverError) -> String {
+    let words = error
+        .error_string()
+        .map_or("no words".into(), CStr::to_string_lossy);
+    one_line(&format!("{:?} ({words})", error.0))
 }
 
 /// Whether `cudarc` could not load a library; it has no other sign of that (`panic_no_lib_found`).

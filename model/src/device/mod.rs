@@ -124,7 +124,7 @@ pub enum Unusable {
     #[error("the driver says no GPU")]
     NoGpu,
     /// A number behind the last.
-    #[error("the driver has {0} of them, counted from 0")]
+    #[error("no such GPU: the driver has {0}, counted from 0")]
     NoSuchGpu(usize),
     /// A card that is busy or broken.
     #[error("the driver does not open the GPU: {0}")]
@@ -215,7 +215,7 @@ mod tests {
                     gpus: Some(Ok(1)),
                     ..fine()
                 },
-                "the driver has 1 of them, counted from 0",
+                "no such GPU: the driver has 1, counted from 0",
             ),
             (
                 Found {
