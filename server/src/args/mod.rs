@@ -120,8 +120,8 @@ pub struct ModelArgs {
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
     pub dtype: DtypeName,
-    /// Round the decoder's weights to fewer bits when they are loaded: int8 takes a quarter of f32's memory for them at hardly any cost in quality, int4 an
-    /// eighth at some.
+    /// Round the decoder's weights to fewer bits when they are loaded: int8 takes a quarter of f32's memory for them at hardly any cost in quality, int4 a
+    /// seventh at some.
     #[arg(long, env = "MORE_R1_QUANTIZE", default_value = "none")]
     pub quantize: QuantizeName,
     /// Order of the prompt: prefix (task and labels first) or paper (text first); has to be the trained one.
