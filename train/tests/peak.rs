@@ -24,7 +24,7 @@ use vision::{Grid, Patches};
 
 use toy::sizes::config_json;
 
-/// How far plan and measurement may be apart, either way: 1.00 to 1.05 seen, the rest is for other allocators and more threads.
+/// How far plan and measurement may be apart, either way: 1.00 to 1.10 seen, the rest is for other allocators and more threads.
 const FACTOR: f64 = 1.25;
 
 const SHAPE: Shape = Shape {
