@@ -17,7 +17,7 @@ TARGETS = [
     ("ms of a token at batch 1", "decode", "batch 1, context 734", 13, 5.2, "median"),
     ("% of bandwidth, products of 8 rows (down)", "matmul", "down [8, ", 50, 80, "gbs"),
     ("% of peak, prefill", "prefill", "8 × 734 tokens", 25, 60, "operations"),
-    ("% of bandwidth, attention at batch 128", "attention", "batch 128, context 734", 40, 75, "gbs"),
+    ("% of bandwidth, attention at batch 128", "attention", "batch 128, context 734, together", 40, 75, "gbs"),
     ("% idle between steps at batch 64", "decode", "batch 64, context 734", 20, 3, "idle"),
     ("s to ready, warm cache", "ready", "serve, again", 120, 30, "median"),
 ]

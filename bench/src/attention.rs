@@ -1,8 +1,11 @@
 //! Attention alone, in the network's head shapes: of steps, where it is a matter of reading keys and values once, and of prompts. Every
 //! way of computing it that there is stands in a table, so the next one is a line there.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Tensor};
 use model::attention::{Visible, attend};
+use model::pooled::{Seen, attend_pooled};
 use model::text::BLOCK;
 
 use crate::clock::measure;
@@ -18,21 +21,50 @@ const PROMPT: usize = 734;
 /// Bytes of keys and values that are made to be read in turn: more than any cache holds.
 const TURNS: usize = 1 << 28;
 
-/// Sequences that attend in one layer.
+/// Sequences that attend in one layer, their keys and values in one pool.
 struct Sequences {
-    /// `[heads, head_dim]` of each, or a prompt's `[n, heads, head_dim]`.
-    queries: Vec<Tensor<3>>,
-    /// `[capacity, key_heads, head_dim]` of each.
-    keys: Vec<Tensor<3>>,
-    values: Vec<Tensor<3>>,
-    /// Keys that are seen.
-    seen: usize,
+    /// `[n, heads, head_dim]`: a row of each sequence, or all rows of the only one.
+    queries: Tensor<3>,
+    /// `[places, key_heads, head_dim]`
+    keys: Tensor<3>,
+    values: Tensor<3>,
+    /// The places of every sequence.
+    runs: Vec<Range<usize>>,
+    /// The same on the device.
+    seen: Seen,
+}
+
+impl Sequences {
+    /// `count` sequences of `context` keys, `rows` queries in all.
+    fn new(
+        [count, context]: [usize; 2],
+        [rows, heads, key_heads, head_dim]: [usize; 4],
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        let capacity = context.next_multiple_of(BLOCK) + BLOCK; // a slot is longer than what it holds
+        let run = |number| number * capacity..number * capacity + context;
+        let runs: Vec<_> = (0..count).map(run).collect();
+        let pool = || random([count * capacity, key_heads, head_dim], dtype, device);
+        Self {
+            queries: random([rows, heads, head_dim], dtype, device),
+            keys: pool(),
+            values: pool(),
+            seen: Seen::new(&runs, device),
+            runs,
+        }
+    }
+
+    /// The keys and values in `places`.
+    fn view(&self, places: &Range<usize>) -> [Tensor<3>; 2] {
+        [&self.keys, &self.values].map(|pool| pool.clone().narrow(0, places.start, places.len()))
+    }
 }
 
 /// A way to compute it.
 type Way = (&'static str, fn(&Sequences));
 
-const STEPS: [Way; 1] = [("one sequence after another", each)];
+const STEPS: [Way; 2] = [("one sequence after another", each), ("together", together)];
 
 const PROMPTS: [Way; 2] = [("in blocks", blocks), ("at once", at_once)];
 
@@ -51,9 +83,9 @@ pub fn run(bench: &mut Bench<'_>) -> Result<(), Error> {
         bench.options.contexts.clone(),
     );
     let cases = batches.len() * contexts.len() * STEPS.len() + PROMPTS.len();
-    let shape = |rows| [rows, heads, key_heads, head_dim];
+    let shape = |rows: usize| [rows, heads, key_heads, head_dim];
     for (name, way) in PROMPTS {
-        let prompt = sequences(1, PROMPT, shape(PROMPT), dtype, &device);
+        let prompt = Sequences::new([1, PROMPT], shape(PROMPT), dtype, &device);
         let times = measure(&device, budget.share(cases), |_| way(&prompt))?;
         let pairs = (PROMPT * PROMPT / 2) as f64;
         let numbers = PROMPT * (2 * heads + 2 * key_heads) * head_dim;
@@ -75,7 +107,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<(), Error> {
                 continue;
             }
             if made.is_empty() {
-                let one = |_| sequences(batch, context, shape(1), dtype, &device);
+                let one = |_| Sequences::new([batch, context], shape(batch), dtype, &device);
                 made = (0..turns).map(one).collect();
             }
             let times = measure(&device, budget.share(cases), |round| {
@@ -98,60 +130,44 @@ pub fn pairs(contexts: &[usize], batches: &[usize]) -> Vec<(usize, usize)> {
     contexts.iter().flat_map(of).collect()
 }
 
-fn sequences(
-    count: usize,
-    seen: usize,
-    [rows, heads, key_heads, head_dim]: [usize; 4],
-    dtype: DType,
-    device: &Device,
-) -> Sequences {
-    let capacity = seen.next_multiple_of(BLOCK) + BLOCK; // a cache is longer than what it holds
-    let many = |shape: [usize; 3]| -> Vec<Tensor<3>> {
-        let one = |_| random(shape, dtype, device);
-        (0..count).map(one).collect()
-    };
-    Sequences {
-        queries: many([rows, heads, head_dim]),
-        keys: many([capacity, key_heads, head_dim]),
-        values: many([capacity, key_heads, head_dim]),
-        seen,
+/// What the layers do with a step on CPUs.
+fn each(sequences: &Sequences) {
+    for (row, run) in sequences.runs.iter().enumerate() {
+        let [k, v] = sequences.view(run);
+        let q = sequences.queries.clone().narrow(0, row, 1);
+        attend(q, k, v, &Visible::All);
     }
 }
 
-/// What the layers do with a step.
-fn each(sequences: &Sequences) {
+/// What they do with it on GPUs (ADR 17).
+fn together(sequences: &Sequences) {
     let Sequences {
         queries,
         keys,
         values,
         seen,
+        ..
     } = sequences;
-    for (q, (k, v)) in queries.iter().zip(keys.iter().zip(values)) {
-        let view = |y: &Tensor<3>| y.clone().narrow(0, 0, *seen);
-        attend(q.clone(), view(k), view(v), &Visible::All);
-    }
+    attend_pooled(queries.clone(), keys, values, seen);
 }
 
 /// What the layers do with a cached prompt (ADR 6).
 fn blocks(sequences: &Sequences) {
-    let (q, k, v) = (
-        &sequences.queries[0],
-        &sequences.keys[0],
-        &sequences.values[0],
-    );
-    for start in (0..sequences.seen).step_by(BLOCK) {
-        let rows = BLOCK.min(sequences.seen - start);
-        let seen = |y: &Tensor<3>| y.clone().narrow(0, 0, start + rows);
+    let q = &sequences.queries;
+    let [count, _, _] = q.dims();
+    for start in (0..count).step_by(BLOCK) {
+        let rows = BLOCK.min(count - start);
+        let [k, v] = sequences.view(&(0..start + rows));
         let visible = Visible::causal(rows, start + rows, &q.device());
-        attend(q.clone().narrow(0, start, rows), seen(k), seen(v), &visible);
+        attend(q.clone().narrow(0, start, rows), k, v, &visible);
     }
 }
 
 /// What training does.
 fn at_once(sequences: &Sequences) {
-    let (q, seen) = (&sequences.queries[0], sequences.seen);
-    let view = |y: &Tensor<3>| y.clone().narrow(0, 0, seen);
-    let visible = Visible::causal(seen, seen, &q.device());
-    let (k, v) = (&sequences.keys[0], &sequences.values[0]);
-    attend(q.clone(), view(k), view(v), &visible);
+    let q = &sequences.queries;
+    let [count, _, _] = q.dims();
+    let [k, v] = sequences.view(&(0..count));
+    let visible = Visible::causal(count, count, &q.device());
+    attend(q.clone(), k, v, &visible);
 }

@@ -15,13 +15,18 @@ pub fn ids(seed: usize, count: usize) -> Vec<u32> {
         .collect()
 }
 
-/// A job that answers `prompt` with what `guide` lets through.
-pub fn job(prompt: Prompt, pictures: &[Picture], guide: impl Guide + Send + 'static) -> Job {
+/// A job that answers `prompt` with at most `longest` tokens of what `guide` lets through.
+pub fn job(
+    prompt: Prompt,
+    pictures: &[Picture],
+    longest: usize,
+    guide: impl Guide + Send + 'static,
+) -> Job {
     Job {
         prompt,
         pictures: pictures.to_vec(),
         sampling: Sampling::default(),
-        max_new_tokens: 0,
+        max_new_tokens: longest,
         top_logprobs: 0,
         scored: None,
         guide: Box::new(guide),

@@ -31,27 +31,6 @@ pub use crate::line::{Line, Setting};
 pub use crate::memory::machine;
 use crate::roofline::{Ceilings, Sizes};
 
-/// What can be measured inside one process; the gate and the time to ready are for themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Products of the network's shapes, and the ceilings.
-    Matmul,
-    /// Attention of steps and of prompts.
-    Attention,
-    /// Photos and crops to tokens.
-    Vision,
-    /// Prompts.
-    Prefill,
-    /// One token for each of many.
-    Decode,
-    /// Whole answers on a workload like MORE.
-    Samples,
-    /// The tokens of one greedy answer, for comparing with another program.
-    Greedy,
-    /// Bytes, after what was measured before.
-    Memory,
-}
-
 /// What a run of the bench is about.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -81,7 +60,7 @@ pub type Open<'a> = Box<dyn FnOnce() -> Result<Checkpoint, Error> + 'a>;
 /// Where lines go as soon as they are measured.
 pub type Emit<'a> = Box<dyn FnMut(&Line) -> Result<(), Error> + 'a>;
 
-/// One run.
+/// One run. Every part ends with an error where a model cannot be opened, a device fails, or a line cannot be written.
 pub struct Bench<'a> {
     options: Options,
     config: Config,
@@ -112,21 +91,68 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Measures `part`.
+    /// Products of the network's shapes, and the ceilings.
     ///
     /// # Errors
-    /// A model that cannot be opened, a device that fails, a line that cannot be written.
-    pub fn run(&mut self, part: Part) -> Result<(), Error> {
-        match part {
-            Part::Matmul => matmul::run(self),
-            Part::Attention => attention::run(self),
-            Part::Vision => network::vision(self),
-            Part::Prefill => network::prefill(self),
-            Part::Decode => network::decode(self),
-            Part::Samples => samples::run(self),
-            Part::Greedy => network::greedy(self),
-            Part::Memory => memory::run(self),
-        }
+    /// As every part.
+    pub fn matmul(&mut self) -> Result<(), Error> {
+        matmul::run(self)
+    }
+
+    /// Attention of steps and of prompts.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn attention(&mut self) -> Result<(), Error> {
+        attention::run(self)
+    }
+
+    /// Photos and crops to tokens.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn vision(&mut self) -> Result<(), Error> {
+        network::vision(self)
+    }
+
+    /// Prompts.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn prefill(&mut self) -> Result<(), Error> {
+        network::prefill(self)
+    }
+
+    /// One token for each of many.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn decode(&mut self) -> Result<(), Error> {
+        network::decode(self)
+    }
+
+    /// Whole answers on a workload like MORE.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn samples(&mut self) -> Result<(), Error> {
+        samples::run(self)
+    }
+
+    /// The tokens of one greedy answer, for comparing with another program.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn greedy(&mut self) -> Result<(), Error> {
+        network::greedy(self)
+    }
+
+    /// Bytes, after what was measured before.
+    ///
+    /// # Errors
+    /// As every part.
+    pub fn memory(&mut self) -> Result<(), Error> {
+        memory::run(self)
     }
 
     /// The checkpoint, opened by the first who asks.
@@ -141,7 +167,7 @@ impl<'a> Bench<'a> {
         Ok(Arc::clone(opened.ok_or(Error::Gone)?))
     }
 
-    /// What the device reaches: what was said, and what was not is found by [`Part::Matmul`].
+    /// What the device reaches: what was said, and what was not is found by [`Bench::matmul`].
     fn ceilings(&mut self) -> Result<Ceilings, Error> {
         if self.ceilings.is_none()
             && let (Some(operations), Some(bytes)) =
@@ -183,9 +209,4 @@ impl<'a> Bench<'a> {
     fn on_cpu(&self) -> bool {
         self.options.device == Device::flex()
     }
-}
-
-/// `f32`, `f16`, `bf16`.
-pub fn type_name(dtype: DType) -> String {
-    format!("{dtype:?}").to_lowercase()
 }

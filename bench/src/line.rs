@@ -1,9 +1,9 @@
 //! What is said about a measurement: one JSON object a line, or one row of a table. `peer_transformers.py` writes the same keys.
 
-use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
+use std::fmt::Write as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Times;
 use crate::roofline::{Ceilings, Work};
@@ -23,7 +23,7 @@ pub struct Setting {
     /// What that is.
     pub machine: String,
     /// The type of weights and activations.
-    pub dtype: String,
+    pub dtype: &'static str,
     /// The sizes of the network: one of ours, or the checkpoint's name.
     pub shape: String,
 }
@@ -84,7 +84,7 @@ impl Line {
     /// Without figures.
     pub fn new(part: &'static str, case: impl Into<String>, unit: &'static str) -> Self {
         Self {
-            date: date(SystemTime::now()),
+            date: date(OffsetDateTime::now_utc()),
             part,
             case: case.into(),
             unit,
@@ -203,42 +203,20 @@ fn short(figure: f64) -> String {
     format!("{figure:.digits$}")
 }
 
-/// `2026-11-21T19:40:07Z`.
-fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
-    let (day, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years from the first of March, so that the leap day is the last: H. Hinnant, chrono-compatible low-level date algorithms.
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let (date, month) = (
-        of_year - (153 * from_march + 2) / 5 + 1,
-        (from_march + 2) % 12 + 1,
-    );
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+/// To the second, as in `2026-11-21T19:40:07Z`.
+fn date(time: OffsetDateTime) -> String {
+    let whole = time.truncate_to_second();
+    whole.format(&Rfc3339).expect("a year of four digits")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_289_707, "2026-11-21T19:35:07Z"),
-            (1_798_761_599, "2026-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
-        }
+    fn dates_are_told_to_the_second_in_utc() {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_795_289_707_987_654_321);
+        assert_eq!(date(time.expect("in range")), "2026-11-21T19:35:07Z");
     }
 
     #[test]

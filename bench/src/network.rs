@@ -79,9 +79,7 @@ pub fn prefill(bench: &mut Bench<'_>) -> Result<(), Error> {
         let times = measure(&bench.options.device, budget.share(counts.len()), |_| {
             let one = |seed| {
                 let prompt = plain(&checkpoint, &ids(seed, PROMPT));
-                let mut job = job(prompt, &[], Endless::new(&checkpoint));
-                job.max_new_tokens = 1;
-                job
+                job(prompt, &[], 1, Endless::new(&checkpoint))
             };
             let mut engine = Engine::new(Arc::clone(&checkpoint), &settings);
             engine.run((0..count).map(one).collect());
@@ -158,8 +156,8 @@ fn begun(checkpoint: &Arc<Checkpoint>, batch: usize, context: usize, room: usize
     let prompt = plain(checkpoint, &ids(0, context));
     let submitted: Vec<_> = (0..batch)
         .map(|_| {
-            let mut job = job(prompt.clone(), &[], Endless::new(checkpoint));
-            job.max_new_tokens = room - context;
+            let answer = Endless::new(checkpoint);
+            let job = job(prompt.clone(), &[], room - context, answer);
             engine.submit(job).expect("made as large as all of them")
         })
         .collect();
@@ -201,8 +199,7 @@ pub fn greedy(bench: &mut Bench<'_>) -> Result<(), Error> {
         ("photo and text", with, vec![photo]),
     ] {
         let length = prompt.ids.len() + GREEDY;
-        let mut job = job(prompt, &pictures, Endless::new(&checkpoint));
-        job.max_new_tokens = GREEDY;
+        let mut job = job(prompt, &pictures, GREEDY, Endless::new(&checkpoint));
         job.sampling.repetition_penalty = PENALTY;
         let mut engine = Engine::new(Arc::clone(&checkpoint), &settings(1, length, 512));
         let mut ended = engine.run(vec![job]);

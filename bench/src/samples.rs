@@ -153,9 +153,7 @@ impl<'a> Workload<'a> {
         let grids: Vec<Grid> = pictures.iter().map(|it| it.patches.grid).collect();
         let prompt = self.checkpoint.prompt(&ids, &grids);
         let prompt = prompt.expect("a place for either picture");
-        let mut job = job(prompt, pictures, Endless::new(self.checkpoint));
-        job.max_new_tokens = answer;
-        job
+        job(prompt, pictures, answer, Endless::new(self.checkpoint))
     }
 
     /// About how many seconds a request takes where `count` run at once: the prompts of so many, and some of their steps.

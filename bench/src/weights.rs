@@ -82,11 +82,12 @@ mod tests {
     use model::save::parameters;
 
     use super::*;
-    use crate::gate::SMALL;
+    use crate::gate::{SMALL, mini};
 
     #[test]
     fn the_same_seed_gives_the_same_values_in_every_type() {
-        let config = SMALL[0].config(3).expect("ours");
+        let own = Config::open(&mini()).expect("in the repository");
+        let config = SMALL[0].config(&own).expect("ours");
         let values = |seed, dtype| parameters(&random(&config, seed, dtype, &Device::flex()));
         let exact = values(1, DType::F32);
         assert_eq!(exact, values(1, DType::BF16));

@@ -25,7 +25,7 @@ mod layout;
 pub mod linear;
 pub mod lora;
 pub mod norm;
-mod pooled;
+pub mod pooled;
 pub mod quantize;
 pub mod qwen;
 pub mod rope;

@@ -52,10 +52,9 @@ impl From<DType> for Format {
 /// `f32`, `bf16+int8`
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lower = |name: String| name.to_lowercase();
-        f.write_str(&lower(format!("{:?}", self.dtype)))?;
+        f.write_str(self.dtype.name())?;
         match self.quantization {
-            Some(quantization) => write!(f, "+{}", lower(format!("{quantization:?}"))),
+            Some(quantization) => write!(f, "+{}", format!("{quantization:?}").to_lowercase()),
             None => Ok(()),
         }
     }

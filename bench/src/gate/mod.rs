@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use vision::Processor;
 
 use crate::shape::{file, random};
-use crate::{Emit, Error, Line, Setting, type_name};
+use crate::{Emit, Error, Line, Setting};
 
 /// A check and how it came out.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,12 +83,12 @@ impl Gate {
             for verdict in verdicts {
                 let mut line = verdict.line();
                 line.setting = Setting {
-                    dtype: type_name(dtype),
+                    dtype: dtype.name(),
                     ..setting.clone()
                 };
                 emit(&line)?;
                 if !verdict.passed() {
-                    missed.push(format!("{}: {}", type_name(dtype), verdict.check));
+                    missed.push(format!("{}: {}", dtype.name(), verdict.check));
                 }
             }
             Ok(())
@@ -150,11 +150,11 @@ pub const SMALL: [Small; 2] = [
 ];
 
 impl Small {
-    /// The configuration, for words whose placeholder of a picture is `image`.
+    /// The configuration, for the words of `own`.
     ///
     /// # Errors
     /// None: the sizes fit.
-    pub fn config(&self, image: u32) -> Result<Config, Error> {
+    pub fn config(&self, own: &Config) -> Result<Config, Error> {
         let [hidden, inner, layers, heads, key_heads, vocab] = self.text;
         let [depth, width, vision_inner, vision_heads] = self.vision;
         let json = json!({
@@ -163,7 +163,8 @@ impl Small {
             "rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddings": 4096,
             "rope_scaling": {"type": "mrope", "mrope_section": self.section},
             "tie_word_embeddings": self.tied,
-            "image_token_id": image, "video_token_id": image + 1, "vision_start_token_id": image - 3,
+            "image_token_id": own.image_token_id, "video_token_id": own.video_token_id,
+            "vision_start_token_id": own.vision_start_token_id,
             "vision_config": {
                 "depth": depth, "hidden_size": width, "intermediate_size": vision_inner,
                 "num_heads": vision_heads, "in_chans": 3, "patch_size": 14, "temporal_patch_size": 2,
@@ -185,13 +186,7 @@ impl Small {
         dtype: DType,
         device: &Device,
     ) -> Result<Checkpoint, Error> {
-        let own = Config::open(mini)?;
-        let config = Config {
-            image_token_id: own.image_token_id,
-            video_token_id: own.video_token_id,
-            vision_start_token_id: own.vision_start_token_id,
-            ..self.config(own.image_token_id)?
-        };
+        let config = self.config(&Config::open(mini)?)?;
         let json: Value = file(mini, "preprocessor_config.json")?;
         let processor = Processor::from_json(&json)?;
         random(config, processor, mini, seed, dtype, device)

@@ -154,9 +154,9 @@ impl Question {
         let mut job = job(
             self.prompt.clone(),
             &self.pictures,
+            ANSWER,
             Endless::new(checkpoint),
         );
-        job.max_new_tokens = ANSWER;
         job.top_logprobs = checkpoint.config.text.vocab_size;
         job
     }
@@ -164,8 +164,7 @@ impl Question {
     /// Answered with `ids`, all scores kept.
     fn recited(&self, ids: &[u32]) -> Job {
         let guide = Recited::new(ids.to_vec());
-        let mut job = job(self.prompt.clone(), &self.pictures, guide);
-        job.max_new_tokens = ids.len();
+        let mut job = job(self.prompt.clone(), &self.pictures, ids.len(), guide);
         job.top_logprobs = usize::MAX;
         job
     }

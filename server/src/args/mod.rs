@@ -2,6 +2,7 @@
 //!
 //! Every flag can also be given as the environment variable `MORE_R1_` plus its name in capitals.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -25,8 +26,8 @@ pub use annotate::{AnnotateArgs, ExpertArgs, MoneyArgs, PaceArgs};
 pub use bench::{BenchArgs, PartName, ShapeName};
 pub use import::{ImportArgs, ImportCommand, MoreArgs, SampleArgs, StrataName};
 pub use learn::{
-    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, MergeArgs, PlanArgs, RecordArgs, ReportArgs,
-    SftArgs, SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
+    CalibrateArgs, CompareArgs, DataCommand, EvalArgs, GrpoArgs, MergeArgs, PlanArgs, RecordArgs,
+    ReportArgs, SftArgs, SplitHardArgs, SynthArgs, TrainArgs, TrainCommand,
 };
 pub use look::{GenerateArgs, PreprocessArgs};
 pub use serve::ServeArgs;
@@ -174,6 +175,16 @@ impl FromStr for DeviceName {
         let number = number.and_then(|it| it.parse().ok());
         let number = number.ok_or("devices are auto, cpu, cuda, cuda:0, cuda:1 and so on")?;
         Ok(Self::Cuda(number))
+    }
+}
+
+impl Display for DeviceName {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => formatter.write_str("auto"),
+            Self::Cpu => formatter.write_str("cpu"),
+            Self::Cuda(number) => write!(formatter, "cuda:{number}"),
+        }
     }
 }
 
@@ -409,6 +420,7 @@ mod tests {
             ("cuda:15", DeviceName::Cuda(15)),
         ] {
             assert_eq!(text.parse(), Ok(device), "{text}");
+            assert_eq!(device.to_string().parse(), Ok(device), "{device}");
         }
         for text in [
             "",

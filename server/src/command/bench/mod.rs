@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use ::bench::gate::Gate;
 use ::bench::shape::Shape;
-use ::bench::{Bench, Emit, Error, Line, Options, Part, Setting, machine, type_name};
+use ::bench::{Bench, Emit, Error, Line, Options, Setting, machine};
 use anyhow::anyhow;
 use burn::tensor::{DType, Device};
 use model::{Config, Files};
 
-use crate::args::{BenchArgs, DeviceName, PartName, ShapeName};
+use crate::args::{BenchArgs, PartName, ShapeName};
 use crate::command::{Failure, print};
 use crate::settings::{ModelSettings, UsageError, files};
 
@@ -93,7 +93,7 @@ impl Subject {
         let device = if settings.options.device == Device::flex() {
             "cpu".to_owned()
         } else {
-            named(args.model.device)
+            args.model.device.to_string()
         };
         let setting = Setting {
             who: "more-r1",
@@ -101,7 +101,7 @@ impl Subject {
             revision: args.revision.clone(),
             machine: machine(&settings.options.device, &device),
             device,
-            dtype: type_name(settings.options.format.dtype),
+            dtype: settings.options.format.dtype.name(),
             shape: shape.map_or_else(|| settings.id.clone(), |it| it.name().to_owned()),
         };
         Ok(Self {
@@ -159,26 +159,17 @@ impl Subject {
             match part {
                 PartName::Gate => {} // before everything else
                 PartName::Ready => ready::run(self, args, &mut bench)?,
-                PartName::Matmul => bench.run(Part::Matmul)?,
-                PartName::Attention => bench.run(Part::Attention)?,
-                PartName::Vision => bench.run(Part::Vision)?,
-                PartName::Prefill => bench.run(Part::Prefill)?,
-                PartName::Decode => bench.run(Part::Decode)?,
-                PartName::Samples => bench.run(Part::Samples)?,
-                PartName::Greedy => bench.run(Part::Greedy)?,
-                PartName::Memory => bench.run(Part::Memory)?,
+                PartName::Matmul => bench.matmul()?,
+                PartName::Attention => bench.attention()?,
+                PartName::Vision => bench.vision()?,
+                PartName::Prefill => bench.prefill()?,
+                PartName::Decode => bench.decode()?,
+                PartName::Samples => bench.samples()?,
+                PartName::Greedy => bench.greedy()?,
+                PartName::Memory => bench.memory()?,
             }
         }
         Ok(())
-    }
-}
-
-/// A device as `--device` takes it.
-fn named(device: DeviceName) -> String {
-    match device {
-        DeviceName::Auto => "auto".to_owned(),
-        DeviceName::Cpu => "cpu".to_owned(),
-        DeviceName::Cuda(number) => format!("cuda:{number}"),
     }
 }
 

@@ -12,7 +12,7 @@ use ::bench::{Bench, Line};
 use anyhow::{Context, anyhow};
 use tempfile::TempDir;
 
-use super::{Subject, named};
+use super::Subject;
 use crate::args::BenchArgs;
 use crate::command::Failure;
 use crate::command::health::ask;
@@ -95,7 +95,7 @@ fn started(
     let mut command = Command::new(program);
     command
         .args(["--log", "error", "serve", "--listen", &address])
-        .args(["--device", &named(args.model.device)])
+        .args(["--device", &args.model.device.to_string()])
         .args(["--dtype", &subject.setting.dtype])
         .arg("--model")
         .arg(model)
