@@ -138,23 +138,28 @@ impl Sampler {
         }
         let mut kept: Vec<(u32, f32)> = (0..).zip(scores).filter(|&(id, _)| allowed(id)).collect();
         assert!(!kept.is_empty(), "some token must be allowed");
-        kept.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let cut = self.sampling.top_k > 0 || self.sampling.top_p < 1.0;
+        if cut {
+            kept.sort_by(|a, b| b.1.total_cmp(&a.1)); // what is not cut needs no order, and vocabularies are long
+        }
         if self.sampling.top_k > 0 {
             let least = kept[self.sampling.top_k.min(kept.len()) - 1].1;
             kept.retain(|&(_, score)| score >= least);
         }
-        let top = kept[0].1;
+        let top = kept.iter().map(|it| it.1).fold(f32::MIN, f32::max);
         for (_, score) in &mut kept {
             *score = ((*score - top) / self.sampling.temperature).exp();
         }
-        let total: f32 = kept.iter().map(|&(_, weight)| weight).sum();
-        let mut mass = 0.0;
-        let enough = kept.iter().position(|&(_, weight)| {
-            mass += weight / total;
-            mass >= self.sampling.top_p
-        });
-        kept.truncate(enough.map_or(kept.len(), |last| last + 1));
-        let total: f32 = kept.iter().map(|&(_, weight)| weight).sum();
+        let mut total: f32 = kept.iter().map(|&(_, weight)| weight).sum();
+        if cut {
+            let mut mass = 0.0;
+            let enough = kept.iter().position(|&(_, weight)| {
+                mass += weight / total;
+                mass >= self.sampling.top_p
+            });
+            kept.truncate(enough.map_or(kept.len(), |last| last + 1));
+            total = kept.iter().map(|&(_, weight)| weight).sum();
+        }
         let mut point = self.rng.random::<f32>() * total;
         for &(id, weight) in &kept {
             point -= weight;
@@ -250,6 +255,29 @@ mod tests {
         ] {
             let mut random = Sampler::new(&sampling);
             assert!((0..200).all(|_| random.choose(&logits, &[], |_| true) <= most));
+        }
+    }
+
+    /// With and without an order: a `top_k` of 3 sorts and cuts nothing here.
+    #[test]
+    fn draws_follow_the_softmax() {
+        let logits = [0.0, 2.0, 1.0];
+        for top_k in [0, 3] {
+            let mut random = Sampler::new(&Sampling {
+                temperature: 2.0,
+                top_k,
+                ..Sampling::default()
+            });
+            let mut drawn = [0.0; 3];
+            for _ in 0..20_000 {
+                drawn[random.choose(&logits, &[], |_| true) as usize] += 1.0 / 20_000.0;
+            }
+            let weights = logits.map(|it: f32| f64::from(it / 2.0).exp());
+            let total: f64 = weights.iter().sum();
+            for (share, weight) in drawn.into_iter().zip(weights) {
+                let expected = weight / total;
+                assert!((share - expected).abs() < 0.015, "{share} {expected}"); // four standard deviations
+            }
         }
     }
 
