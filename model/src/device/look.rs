@@ -23,6 +23,9 @@ const HEADERS: [&str; 4] = [
     "cccl/cuda/barrier",
 ];
 
+/// What lines begin with that come behind a cause (`cubecl-runtime` 0.11.3, `server/base.rs`).
+const BEHIND: [&str; 4] = ["Backtrace", "No backtrace", "[Source]", "Asked at:"];
+
 /// Characters of a foreign message that are passed on.
 const MESSAGE: usize = 300;
 
@@ -151,9 +154,11 @@ fn is_missing(panic: &str) -> bool {
     panic.starts_with("Unable to dynamically load")
 }
 
-/// The beginning of a message, without line breaks; CubeCL's end with a backtrace.
+/// The innermost cause, without line breaks: CubeCL's messages have causes inside of causes, and backtraces behind them.
 fn one_line(text: &str) -> String {
-    let message = text.split("Backtrace:").next().unwrap_or(text);
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(MESSAGE).collect()
+    let cause = text.rsplit("Caused by:").next().unwrap_or(text);
+    let ends = |line: &&str| BEHIND.iter().any(|word| line.starts_with(word));
+    let told = cause.lines().map(str::trim).take_while(|line| !ends(line));
+    let line = told.flat_map(str::split_whitespace).collect::<Vec<_>>();
+    line.join(" ").chars().take(MESSAGE).collect()
 }
