@@ -132,14 +132,13 @@ fn scores_come_from_what_eval_prints() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     fs::write(folder.path().join("eval.json"), &output.stdout).expect("writable");
     let page = page(&folder, &["--eval", "eval.json"]);
-    harmless(&page);
     let tables = |page: &str| {
         let begin = page
             .find("<table><tr><td>records<td>4")
             .expect("the totals");
         let end = page
             .find("<h2>Answers")
-            .or_else(|| page.find("</div><h2>Completions"));
+            .or_else(|| page.find("</div><h2>Mistakes"));
         page[begin..end.expect("what comes next")].to_owned()
     };
     let eval = fs::read_to_string(folder.path().join("eval.html")).expect("written");
@@ -153,6 +152,19 @@ fn scores_come_from_what_eval_prints() {
         assert!(tables(&page).contains(part), "{part}");
     }
     assert!(eval.contains("data:image/") && !eval.contains("<script"));
+
+    // A mistake stands in both with its photo, the framed object and the six steps.
+    let mistakes = page.split("<h2>Mistakes").nth(1).expect("there is one");
+    let mistake = mistakes.split("</article>").next().expect("its end");
+    assert!(eval.contains(mistake.split("<article").nth(1).expect("its beginning")));
+    let gold = "<small>gold</small> /loc/loc/contain";
+    for part in ["<article class=wrong>", "<rect x=", gold, "</small> <b>"] {
+        assert!(mistake.contains(part), "{part}");
+    }
+    assert_eq!(mistake.matches("<li><small>").count(), 6);
+    let (before, photo) = mistake.split_once("base64,").expect("a photo");
+    let (_, behind) = photo.split_once('"').expect("its end");
+    harmless(&page.replace(mistake, &[before, behind].concat()));
 }
 
 /// Stage 1 writes other metrics, and its run may be young.

@@ -10,7 +10,7 @@ use proto::Form;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use vision::PixelBox;
 
 use crate::ask::{Asker, Reply};
@@ -18,6 +18,9 @@ use crate::data::{Record, read_records};
 use crate::example::check_labels;
 use crate::metrics::{Confusion, Reliability, Scores, ratio};
 use crate::{Error, progress};
+
+/// Mistakes that are written with the scores, from the front.
+const WRITTEN: usize = 200;
 
 /// What to evaluate on.
 #[derive(Clone, Debug)]
@@ -60,8 +63,11 @@ pub struct EvalReport {
     /// Records a second.
     #[serde(rename = "samples/s")]
     pub samples_per_second: f64,
-    /// Every answer, for the report.
-    #[serde(skip)]
+    /// The folder of the photos, as it was named.
+    #[serde(default)]
+    pub images: PathBuf,
+    /// Every answer. Written are the first 200 mistakes, so they are all that is read back.
+    #[serde(rename = "mistakes", default, serialize_with = "mistakes")]
     pub answers: Vec<Answered>,
 }
 
@@ -79,6 +85,10 @@ impl EvalReport {
     }
 }
 
+fn mistakes<S: Serializer>(answers: &[Answered], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(answers.iter().filter(|it| !it.is_right()).take(WRITTEN))
+}
+
 /// How well labels agree with the steps before them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statements {
@@ -90,7 +100,7 @@ pub struct Statements {
 }
 
 /// One record and what the model made of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answered {
     /// The record as asked.
     pub record: Record,
@@ -98,10 +108,18 @@ pub struct Answered {
     pub region: PixelBox,
     /// The label said, if the answer could be read.
     pub said: Option<String>,
-    /// The probability of every label, in the order of the ontology; empty if the answer could not be read.
+    /// The probability of every label, in the order of the ontology; empty if the answer could not be read, and not written.
+    #[serde(skip)]
     pub probabilities: Vec<f64>,
     /// The answer as generated.
     pub raw: String,
+}
+
+impl Answered {
+    /// Whether the label is the record's.
+    pub fn is_right(&self) -> bool {
+        self.said.as_deref() == Some(self.record.relation.as_str())
+    }
 }
 
 /// Answers the records of `options` and scores the answers.
@@ -154,7 +172,8 @@ pub(crate) fn over(
         bar.inc(batch.len() as u64);
     }
     bar.finish();
-    Ok(tally.report(&extractor.script(), begin.elapsed().as_secs_f64()))
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(tally.report(&extractor.script(), &options.images, seconds))
 }
 
 struct Tally {
@@ -190,7 +209,7 @@ impl Tally {
         });
     }
 
-    fn report(self, script: &Script, seconds: f64) -> EvalReport {
+    fn report(self, script: &Script, images: &Path, seconds: f64) -> EvalReport {
         let ontology = script.ontology();
         let records = self.answers.len();
         let share = |count: usize| ratio(count, records);
@@ -222,6 +241,7 @@ impl Tally {
             ece: reliability.ece(),
             brier: reliability.brier(),
             samples_per_second: records as f64 / seconds,
+            images: images.to_owned(),
             answers: self.answers,
         }
     }

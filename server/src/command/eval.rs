@@ -25,7 +25,7 @@ pub fn run(args: EvalArgs, json: bool) -> Result<(), Failure> {
     let extractor = settings.open()?;
     let result = evaluate(&extractor, &options)?;
     if let Some(path) = args.report {
-        let page = report::evaluation::page(extractor.info(), &options.images, &result);
+        let page = report::evaluation::page(extractor.info(), &result);
         report::write("--report", &path, &page)?;
     }
     print(json, &result, words)

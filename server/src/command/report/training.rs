@@ -1,5 +1,5 @@
-//! The page that `more-r1 report` writes: the curves of a run, what it was configured with, what it last said, and scores where they are
-//! given. Draws every metric that the run has written, also one that nobody has thought of here.
+//! The page that `more-r1 report` writes: the curves of a run, what it was configured with, what it last said, and scores with mistakes
+//! where they are given. Draws every metric that the run has written, also one that nobody has thought of here.
 
 use serde_json::{Map, Value};
 use train::eval::EvalReport;
@@ -8,12 +8,15 @@ use train::run_dir::RunDir;
 
 use super::chart::{Curve, figure};
 use super::page::{escape, number, page as whole, table};
-use super::scores;
+use super::{evaluation as answered, scores};
 
 /// Charts in the order of the page, each with the metrics that share its axes; `*` stands for anything. A metric that fits nowhere gets a
 /// chart of its own behind these.
 const CHARTS: [(&str, &[&str]); 13] = [
-    ("Rewards", &["reward", "reward/*/mean"]),
+    (
+        "Rewards",
+        &["reward", "reward/*/mean", "reward_hard", "reward_easy"],
+    ),
     ("Spread of rewards", &["reward_std", "reward/*/std"]),
     ("Groups with equal rewards", &["frac_reward_zero_std"]),
     ("Loss", &["loss"]),
@@ -39,11 +42,13 @@ pub fn page(name: &str, run: &RunDir, evaluation: Option<&EvalReport>) -> String
     let charts = charts(run).into_iter().enumerate();
     let figures = charts.map(|(id, (title, curves))| figure(id, title, &curves));
     let tables = evaluation.map(scores::tables).unwrap_or_default();
+    let mistakes = evaluation.map(answered::answers).unwrap_or_default();
     let samples = run.samples.iter().map(sample);
     let body = [
         format!("<h1>{}</h1><p><small>{}</small>", escape(name), facts(run)),
         section("Curves", "charts", &figures.collect::<String>()),
         section("Evaluation", "scores", &tables),
+        section("Mistakes", "mistakes", &mistakes),
         section("Completions", "samples", &samples.collect::<String>()),
         section("Configuration", "config", &configuration(&run.config)),
     ];
