@@ -259,7 +259,14 @@ impl SftConfig {
             return Ok(None);
         };
         let template = self.training.templates[0];
-        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
+        Watch::open(
+            evaluation,
+            dev,
+            &self.data.images,
+            &self.ontology()?,
+            template,
+        )
+        .map(Some)
     }
 
     /// What of the network learns.

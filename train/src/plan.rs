@@ -1,10 +1,13 @@
 //! What a run would take, from `config.json` and the recipe alone: parameters, bytes, tokens, operations, time. Opens no weights, trains
-//! nothing, and counts one device, as if all workers were there, and f32: in bf16 it adds the rounded weights and counts too many
+//! nothing, counts the bytes of the first device, which keeps the optimizer, and f32: in bf16 it adds the rounded weights and counts too many
 //! activations. A room of the network that is trained in part counts as a whole in activations, and in the gradients that flow through it.
+//!
+//! `activations` what a pass keeps · `operations` what it computes · `grpo` Stage 2
 //!
 //! Legend: `n` tokens of a record, `p` patches of its pictures, `d` width, `f` inner width, `k` width of all key heads, `h` heads.
 
 mod activations;
+pub mod grpo;
 mod operations;
 
 use std::collections::BTreeMap;
@@ -17,10 +20,11 @@ use proto::Form;
 use serde::Serialize;
 
 use crate::Error;
-use crate::config::{SftConfig, TrainingConfig};
+use crate::config::SftConfig;
 use crate::data::read_records;
 use crate::optim::Learning;
 use crate::params::{Look, look};
+use crate::pass::How;
 use crate::sample::stratified;
 use crate::scratch;
 
@@ -67,7 +71,55 @@ impl Shape {
 
     /// All of them.
     fn tokens(&self) -> usize {
-        self.photo + self.crop + self.prompt + self.response
+        self.asked() + self.response
+    }
+
+    /// Those before the response.
+    fn asked(&self) -> usize {
+        self.photo + self.crop + self.prompt
+    }
+}
+
+/// What one pass reads.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Photos, each with its crop.
+    photos: u64,
+    /// Rows of the decoder.
+    rows: u64,
+    /// Pairs of rows that get a score in attention, seen or masked.
+    pairs: u64,
+    /// Those that are made at once: of the longest sequence.
+    widest: u64,
+    /// Rows that the head scores.
+    scored: u64,
+}
+
+impl Reading {
+    /// So many records. What records of a pass share is counted for each of them, so this is too much rather than too little.
+    fn records(shape: Shape, count: usize) -> Self {
+        let (count, n) = (count as u64, shape.rows() as u64);
+        Self {
+            photos: count,
+            rows: count * n,
+            pairs: count * n * n,
+            widest: n * n,
+            scored: count * shape.response as u64,
+        }
+    }
+
+    /// A question, read once, and so many answers to it.
+    fn group(shape: Shape, answers: usize) -> Self {
+        let answers = answers as u64;
+        let (asked, said) = (shape.asked() as u64, shape.response as u64 - 1);
+        let answer = said * (asked + said);
+        Self {
+            photos: 1,
+            rows: asked + answers * said,
+            pairs: asked * asked + answers * answer,
+            widest: answer.max(asked * asked),
+            scored: answers * shape.response as u64,
+        }
     }
 }
 
@@ -131,6 +183,22 @@ impl Census {
         look(&network, counter).census
     }
 
+    /// The same network where nothing learns.
+    fn still(&self) -> Self {
+        let still = |(&room, count): (&Room, &Count)| {
+            let trained = Count {
+                trained: 0,
+                ..*count
+            };
+            (room, trained)
+        };
+        Self {
+            rooms: self.rooms.iter().map(still).collect(),
+            largest: 0,
+            adapters: 0,
+        }
+    }
+
     fn total(&self, of: impl Fn(&Count) -> u64) -> u64 {
         self.rooms.values().map(of).sum()
     }
@@ -186,18 +254,22 @@ impl Look for Counter<'_> {
     }
 }
 
-/// Bytes that live at once.
+/// Bytes that live at once on the first device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// All parameters.
     pub weights: u64,
-    /// Of every worker: the sum of its passes, and that of the pass under way where there is more than one.
+    /// What Stage 2 keeps of the Stage-1 model beside them.
+    pub reference: u64,
+    /// Of every worker: the sum of its passes, and that of the pass under way where there is more than one; another device's sum.
     pub gradients: u64,
     /// Mean and mean square of every trained parameter.
     pub moments: u64,
     /// What all workers' passes keep for their backward passes.
     pub activations: u64,
-    /// The most that is needed at once, in a pass or in a step of the optimizer.
+    /// What Stage 2 needs to draw answers: weights laid out for it, keys and values.
+    pub drawing: u64,
+    /// The most that is needed at once, in a pass, in a step of the optimizer or while answers are drawn.
     pub peak: u64,
 }
 
@@ -218,6 +290,8 @@ pub struct Plan {
     pub records_per_pass: usize,
     /// Passes that run side by side.
     pub workers: usize,
+    /// Devices that they are spread over.
+    pub devices: usize,
     /// Optimizer steps.
     pub steps: usize,
     /// Tokens of a step.
@@ -235,8 +309,10 @@ pub struct Assumed {
     pub records: usize,
     /// Their tokens.
     pub shape: Shape,
-    /// Floating-point operations a second that the device sustains.
+    /// Floating-point operations a second that a device sustains.
     pub flops: Option<f64>,
+    /// Devices that share the work.
+    pub devices: usize,
 }
 
 /// The sizes of the network that `config` trains: those of the checkpoint's `config.json`, whose weights need not be there, or of the
@@ -271,62 +347,95 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
     let schedule = config.schedule_steps(assumed.records);
     let steps = training.max_steps.unwrap_or(schedule).min(schedule);
     let per_step = config.records_per_step() as u64;
-    let flops_per_step = per_step as f64 * operations::of_record(network, &census, assumed.shape);
+    let record = Reading::records(assumed.shape, 1);
+    let record = operations::of_pass(network, &census, assumed.shape, record);
+    let flops_per_step = per_step as f64 * record;
     let one_pass =
         training.gradient_accumulation_steps == 1 && (share == 1 || !training.group_by_photo);
-    let kept = activations::of_pass(
-        network,
-        &census,
-        assumed.shape,
-        share as u64,
-        training.gradient_checkpointing,
-    );
+    let how = How {
+        bf16: training.bf16,
+        gradient_checkpointing: training.gradient_checkpointing,
+    };
+    let reading = Reading::records(assumed.shape, share);
+    let passes = Passes {
+        workers,
+        devices: assumed.devices,
+        one_each: one_pass,
+        kept: kept(network, &census, assumed.shape, reading, how),
+    };
     Plan {
-        memory: memory(
-            &census,
-            workers as u64,
-            one_pass,
-            kept * WIDTH + rounded(training, &census),
-        ),
+        memory: memory(&census, passes, Beside::default()),
         rooms: census.rooms,
         shape: assumed.shape,
         records: assumed.records,
         records_per_step: config.records_per_step(),
         records_per_pass: share,
         workers,
+        devices: assumed.devices,
         steps,
         tokens_per_step: per_step * assumed.shape.tokens() as u64,
         flops_per_step,
         seconds: assumed
             .flops
-            .map(|flops| steps as f64 * flops_per_step / flops),
+            .map(|flops| steps as f64 * flops_per_step / flops / assumed.devices as f64),
     }
+}
+
+/// The bytes that one pass keeps.
+fn kept(network: &Config, census: &Census, shape: Shape, reading: Reading, how: How) -> u64 {
+    let again = how.gradient_checkpointing;
+    activations::of_pass(network, census, shape, reading, again) * WIDTH + rounded(how, census)
 }
 
 /// The bytes of the weights that a pass has rounded to bf16: all, or where it computes block by block, one block's, which is next to
 /// nothing.
-fn rounded(training: &TrainingConfig, census: &Census) -> u64 {
-    if training.bf16 && !training.gradient_checkpointing {
+fn rounded(how: How, census: &Census) -> u64 {
+    if how.bf16 && !how.gradient_checkpointing {
         census.total(|count| count.parameters) * WIDTH / 2
     } else {
         0
     }
 }
 
-/// The bytes of a step in which each of `workers` makes passes that keep `kept` bytes.
-fn memory(census: &Census, workers: u64, one_pass: bool, kept: u64) -> Memory {
+/// The passes of a step.
+#[derive(Clone, Copy)]
+struct Passes {
+    /// Those that run side by side.
+    workers: usize,
+    /// What they are spread over.
+    devices: usize,
+    /// Whether each worker makes one.
+    one_each: bool,
+    /// Bytes that one keeps.
+    kept: u64,
+}
+
+/// What Stage 2 needs beside the passes, in bytes.
+#[derive(Clone, Copy, Default)]
+struct Beside {
+    reference: u64,
+    drawing: u64,
+}
+
+/// The bytes of the first device: it has as many workers as any other, and every sum comes to it.
+fn memory(census: &Census, passes: Passes, beside: Beside) -> Memory {
     let trained = census.total(|count| count.trained) * WIDTH;
     let weights = census.total(|count| count.parameters) * WIDTH;
-    let sums = trained * workers;
-    let gradients = if one_pass { sums } else { 2 * sums };
-    let (moments, activations) = (2 * trained, kept * workers);
+    let here = passes.workers.div_ceil(passes.devices) as u64;
+    let sums = trained * here;
+    let own = if passes.one_each { sums } else { 2 * sums };
+    let gradients = own + if passes.devices > 1 { trained } else { 0 };
+    let (moments, activations) = (2 * trained, passes.kept * here);
     let passing = gradients + activations;
     let stepping = trained + STEPPED * census.largest * WIDTH;
+    let Beside { reference, drawing } = beside;
     Memory {
         weights,
+        reference,
         gradients,
         moments,
         activations,
-        peak: weights + moments + passing.max(stepping),
+        drawing,
+        peak: weights + reference + moments + passing.max(stepping).max(drawing),
     }
 }

@@ -30,8 +30,8 @@ use crate::{Error, progress, scratch, state};
 pub struct Summary {
     /// Optimizer steps done in all.
     pub steps: usize,
-    /// The last loss.
-    pub loss: f64,
+    /// The last loss; none where nothing was left to do.
+    pub loss: Option<f64>,
     /// How its evaluations went, if there were any.
     pub standing: Standing,
     /// Whether it ended since nothing better was to be expected.
@@ -71,7 +71,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let mut order = Order::new(groups, training.seed);
     let evaluation = config.evaluation.as_ref();
     let watch = config.watch()?;
-    let (mut seen, mut loss, mut done) = (Sums::default(), f64::NAN, first);
+    let (mut seen, mut loss, mut done) = (Sums::default(), None, first);
     while done < last && !standing.exhausted(evaluation) {
         let step = done;
         let batch: Vec<Draw> = (0..config.records_per_step())
@@ -88,9 +88,10 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
         checkpoint.network = optimizer.step(checkpoint.network, grads, rate, scale);
         since.add(&sums);
         seen.add(&sums);
-        loss = since.loss / since.tokens;
+        let mean = since.loss / since.tokens;
+        loss = Some(mean);
         done += 1;
-        bar.set_message(format!("loss {loss:.4}"));
+        bar.set_message(format!("loss {mean:.4}"));
         bar.inc(1);
         // A run that `max_steps` ends is the beginning of the whole one, so it has no line of its own.
         if done % training.logging_steps == 0 || done == schedule {
@@ -98,14 +99,14 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
             let metrics = Metrics {
                 step: done,
                 epoch: (done * config.records_per_step()) as f64 / records.len() as f64,
-                loss,
+                loss: mean,
                 lr: rate,
                 grad_norm: norm,
                 samples_per_second: seen.records / elapsed,
                 tokens_per_second: seen.tokens / elapsed,
                 elapsed,
             };
-            tracing::info!(step = done, of = last, loss, "trained");
+            tracing::info!(step = done, of = last, loss = mean, "trained");
             log.append(&metrics)?;
             since = Sums::default();
         }

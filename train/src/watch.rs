@@ -10,12 +10,13 @@ use model::engine::Settings;
 use model::lora::merge;
 use model::{Extractor, Options};
 use proto::{Ontology, Template};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::{Record, read_records};
 use crate::eval::{self, EvalOptions};
-use crate::example::{Examples, check_labels};
+use crate::example::{Examples, check_labels, object, read_photo};
 use crate::log::exact;
 use crate::loss::{response_loss, weights};
 use crate::optim::plain;
@@ -147,19 +148,23 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Reads the records at `data`, whose labels `ontology` has to know; they are asked in the order of `template`.
+    /// Reads the records at `data` of photos in `images`, whose labels `ontology` has to know; they are asked in the order of `template`.
     ///
     /// # Errors
-    /// Records that cannot be read, labels that are not known; a file without records.
+    /// Records or photos that cannot be read, labels that are not known; a file without records.
     pub fn open(
         evaluation: &'a Evaluation,
         data: &Path,
+        images: &Path,
         ontology: &Ontology,
         template: Template,
     ) -> Result<Self, Error> {
         let mut records = read_records(data)?;
         records.truncate(evaluation.eval_records.unwrap_or(usize::MAX));
-        check_labels(ontology, &records)?; // better known before the first step than behind many
+        // Better known before the first step than behind many.
+        check_labels(ontology, &records)?;
+        let seen = |record: &Record| object(record, &read_photo(images, record)?).map(drop);
+        records.par_iter().try_for_each(seen)?;
         if records.is_empty() {
             let reason = "data.dev has no records to evaluate on".to_owned();
             return Err(Error::config(data)(reason));

@@ -268,10 +268,18 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         let sum = given("format") + given("length") + given("answer") + 2.0 * given("brief");
         assert!((line.reward - sum).abs() < 1e-12, "{line:?}");
         assert!(line.rewards["reward/length/mean"] <= 0.0, "{line:?}");
+        let parts = [line.reward_hard, line.reward_easy].into_iter().flatten();
+        let below = parts.clone().any(|it| it <= line.reward + 1e-12);
+        assert!(
+            below && parts.clone().any(|it| it >= line.reward - 1e-12),
+            "{line:?}"
+        );
         assert!(line.entropy > 0.0 && line.grad_norm > 0.0, "{line:?}");
         assert!((1.0..=24.0).contains(&line.mean_length), "{line:?}");
         assert!((0.0..=1.0).contains(&line.clipped_ratio), "{line:?}");
     }
+    let both = |it: &&Metrics| it.reward_hard.is_some() && it.reward_easy.is_some();
+    assert!(lines.iter().find(both).is_some(), "{lines:?}");
     let far = lines[4].kl > lines[0].kl && lines[4].kl > 1e-3;
     assert!(far, "it leaves the reference: {lines:?}");
 
@@ -283,6 +291,9 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     // The reference keeps no gradients, so other kernels compute it, in another order (ADR 14).
     let there = line.kl.abs() < 1e-6 && line.clip == 0.0;
     assert!(there, "it begins there: {line:?}");
+
+    let again = grpo::run(&whole, rewards(), &devices).expect("a run that has ended");
+    assert_eq!((again.steps, again.reward), (10, None));
 
     // A run of another configuration does not go on in this folder.
     let mut other = whole.clone();

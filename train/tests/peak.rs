@@ -242,6 +242,7 @@ fn planned(recipe: &SftConfig, config: &Config) -> f64 {
         records: recipe.training.train_batch_size,
         shape: SHAPE,
         flops: None,
+        devices: 1,
     };
     let memory = plan(recipe, config, &assumed).memory;
     (memory.activations + memory.gradients) as f64

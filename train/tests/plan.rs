@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use train::config::SftConfig;
 use train::grpo::config::GrpoConfig;
-use train::plan::{Assumed, Plan, Room, Shape, network, plan};
+use train::plan::{self, Assumed, Plan, Room, Shape, network, plan};
 
 use toy::sizes::config_json;
 
@@ -48,6 +48,7 @@ fn planned(config: &SftConfig) -> Plan {
         records: 3865,
         shape: Shape::longest(config.training.target),
         flops: Some(1e14),
+        devices: 1,
     };
     plan(
         config,
@@ -91,6 +92,7 @@ fn toy_plan(tied: bool, freeze: &[&str], records: usize) -> Plan {
         records: 9,
         shape: SHAPE,
         flops: None,
+        devices: 1,
     };
     let mut plan = plan(&config, &toy(tied), &assumed);
     let memory = &mut plan.memory;
@@ -185,6 +187,105 @@ fn a_toy_takes_what_it_takes_on_paper() {
         head_only.memory.peak,
         all + 2 * words + stepping.max(words + head + passing)
     );
+}
+
+/// Stage 2 of the toy, whose tower is frozen: three answers to a question, one question a batch.
+#[test]
+fn a_group_takes_what_it_takes_on_paper() {
+    let mut config = GrpoConfig::read(&root().join("configs/mini-grpo.toml")).expect("ours");
+    config.grpo.num_generations = 3;
+    config.grpo.beta = 0.1;
+    config.training.train_batch_size = 1;
+    config.training.workers = 1;
+    config.training.num_train_epochs = 2;
+    let assumed = plan::grpo::Assumed {
+        questions: [4, 100],
+        shape: SHAPE,
+        flops: Some(1e9),
+        bytes: Some(1e3),
+        devices: 1,
+    };
+    let mut taken = |beta, bytes| {
+        config.grpo.beta = beta;
+        let assumed = plan::grpo::Assumed { bytes, ..assumed };
+        plan::grpo::plan(&config, &toy(false), &assumed)
+    };
+    let made = taken(0.1, Some(1e3));
+    let of = |room| made.rooms[&room].parameters;
+    let (vision, merger, decoder) = (of(Room::Vision), of(Room::Merger), of(Room::Decoder));
+    let words = of(Room::Head);
+    let (all, trained) = (vision + merger + 2 * words + decoder, 2 * words + decoder);
+    // A question of 11 rows and three times 4: the last token of an answer predicts nothing.
+    let (rows, pairs, scored) = (23, 11 * 11 + 3 * 4 * 15, 15);
+    let kept = scored * 432 + 2 * (rows * 528 + 3 * 2 * pairs) + rows * 96 + 3 * scored * 400;
+    let drawing = all + 64 * 16 * 64; // 64 sequences of 16 tokens, keys and values of 16 in two layers
+    let memory = made.memory;
+    assert_eq!(memory.weights, 4 * all);
+    assert_eq!(memory.reference, 4 * trained);
+    assert_eq!(
+        (memory.gradients, memory.moments),
+        (4 * trained, 8 * trained)
+    );
+    assert_eq!(
+        (memory.activations, memory.drawing),
+        (4 * kept, 4 * drawing)
+    );
+    let most = (trained + kept).max(trained + 3 * words).max(drawing);
+    assert_eq!(memory.peak, 4 * (all + 3 * trained + most));
+    // 4 hard questions with 4 easy ones, then with 2; two updates each.
+    assert_eq!(
+        (&made.epochs[..], made.batches, made.steps),
+        (&[8, 6][..], 14, 28)
+    );
+
+    let pixels = 2 * (16 * 16 + 4 * 4);
+    let frozen = 2 * (vision * 20 + merger * 5) + 4 * 16 * pixels;
+    let numbers = decoder * rows + words * scored;
+    let still = (frozen + 2 * numbers + 4 * 32 * 2 * pairs) as f64;
+    let learning = (frozen + 6 * numbers + 12 * 32 * 2 * pairs) as f64;
+    assert_eq!(
+        (made.flops_drawn, made.flops_learned),
+        (still, 2.0 * learning + still)
+    );
+    // Five steps, each over the weights behind the tower and 13 tokens of three answers on average.
+    let read = (5 * 4 * (all - vision - merger + 3 * 13 * 64)) as f64;
+    assert_eq!((made.sequences, made.bytes_drawn), (3, read));
+    let seconds = |plan: &plan::grpo::GrpoPlan| plan.seconds.expect("the speed was given");
+    let slow = 14.0 * (read / 1e3 + made.flops_learned / 1e9);
+    assert!((seconds(&made) / slow - 1.0).abs() < 1e-12);
+
+    let free = taken(0.0, None);
+    assert_eq!(
+        (free.memory.reference, free.flops_learned),
+        (0, 2.0 * learning)
+    );
+    let fast = 14.0 * (still + free.flops_learned) / 1e9;
+    assert!((seconds(&free) / fast - 1.0).abs() < 1e-12);
+}
+
+/// The first of several devices has its share of the workers, and another's sum comes to it.
+#[test]
+fn devices_share_the_work() {
+    let folder = TempDir::new().expect("a folder");
+    let mut config = paper(folder.path());
+    config.training.workers = 8;
+    let sizes = network(&config).expect("config.json is there");
+    let on = |devices| {
+        let assumed = Assumed {
+            records: 3865,
+            shape: Shape::longest(config.training.target),
+            flops: Some(1e14),
+            devices,
+        };
+        plan(&config, &sizes, &assumed)
+    };
+    let (one, eight) = (on(1), on(8));
+    let trained = one.memory.moments / 2;
+    assert_eq!(one.memory.gradients, 2 * 8 * trained);
+    assert_eq!(eight.memory.gradients, 2 * trained + trained);
+    assert_eq!(eight.memory.activations * 8, one.memory.activations);
+    let seconds = |plan: &Plan| plan.seconds.expect("the speed was given");
+    assert!((seconds(&one) / seconds(&eight) - 8.0).abs() < 1e-9);
 }
 
 #[test]

@@ -279,6 +279,22 @@ fn answers_are_evaluated_as_eval_does() {
     assert_eq!(evaluations(&config.run_dir), [line]);
     let best = summary.standing.best.expect("the only one");
     assert_eq!((best.step, best.value), (2, scores.accuracy));
+    let again = sft::run(&config, &[Device::flex()]).expect("a run that has ended");
+    assert_eq!((again.steps, again.loss), (2, None));
+
+    // A photo to evaluate on that is not there is missed before the first step.
+    let text = std::fs::read_to_string(data.join("test.jsonl")).expect("readable");
+    let last = text.lines().last().expect("a record");
+    let mut last: serde_json::Value = serde_json::from_str(last).expect("a record");
+    last["img_id"] = "gone.jpg".into();
+    let dev = data.join("gone.jsonl");
+    std::fs::write(&dev, format!("{text}{last}\n")).expect("writable");
+    config.data.dev = Some(dev);
+    config.run_dir = folder.path().join("gone");
+    let error = sft::run(&config, &[Device::flex()]).expect_err("no photo");
+    assert!(error.to_string().contains("gone.jpg"), "{error}");
+    let told = std::fs::read_to_string(config.run_dir.join("metrics.jsonl"));
+    assert_eq!(told.unwrap_or_default(), "");
 }
 
 /// Losses and gradient norms of a run, and its last weights by key.

@@ -54,7 +54,7 @@ pub enum TrainCommand {
     /// Stage 1: learn the six steps from gold traces, or labels alone.
     Sft(SftArgs),
     /// Stage 2: reinforce answers that the rewards prefer (GRPO).
-    Grpo(TrainArgs),
+    Grpo(GrpoArgs),
 }
 
 /// A run of either stage.
@@ -89,6 +89,38 @@ pub struct SftArgs {
     pub plan: PlanArgs,
 }
 
+/// `more-r1 train grpo`.
+#[derive(Debug, Clone, Args)]
+pub struct GrpoArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: TrainArgs,
+    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
+    #[arg(long, env = "MORE_R1_DRY_RUN")]
+    pub dry_run: bool,
+    /// What a plan is made for.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// With `--dry-run`: easy questions; --records is the hard ones then. Without it they are counted in the configuration's file.
+    #[arg(
+        long,
+        env = "MORE_R1_EASY_RECORDS",
+        value_name = "N",
+        requires = "dry_run",
+        requires = "records"
+    )]
+    pub easy_records: Option<usize>,
+    /// With `--dry-run`: so many billion bytes a second the device reads; answers are drawn no faster than weights are read.
+    #[arg(
+        long,
+        env = "MORE_R1_GBS",
+        value_name = "X",
+        requires = "dry_run",
+        value_parser = above_zero
+    )]
+    pub gbs: Option<f64>,
+}
+
 /// What `--dry-run` cannot know.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
@@ -101,7 +133,7 @@ pub struct PlanArgs {
         value_parser = above_zero
     )]
     pub tflops: Option<f64>,
-    /// With `--dry-run`: records learned from; without it they are counted in the configuration's file.
+    /// With `--dry-run`: records learned from, of Stage 2 the hard ones; without it they are counted in the configuration's file.
     #[arg(
         long,
         env = "MORE_R1_RECORDS",
@@ -137,7 +169,8 @@ pub struct PlanArgs {
         value_parser = at_least_one
     )]
     pub prompt_tokens: Option<usize>,
-    /// With `--dry-run`: tokens of a response; what is not given adds up to the paper's longest example, 2,096 tokens.
+    /// With `--dry-run`: tokens of a response; what is not given adds up to the paper's longest example, 2,096 tokens. Answers of Stage 2 are
+    /// taken to be as long as they may be.
     #[arg(
         long,
         env = "MORE_R1_RESPONSE_TOKENS",
@@ -262,7 +295,7 @@ pub struct ReportArgs {
     /// The page to write; it needs no other file.
     #[arg(long, env = "MORE_R1_OUT", value_name = "FILE")]
     pub out: PathBuf,
-    /// Also show these scores: what `more-r1 --json eval` printed.
+    /// Also show these scores, and the mistakes with their photos: what `more-r1 --json eval` printed.
     #[arg(long, env = "MORE_R1_EVAL", value_name = "FILE")]
     pub eval: Option<PathBuf>,
 }

@@ -280,11 +280,18 @@ impl GrpoConfig {
             return Ok(None);
         };
         let template = self.training.template;
-        Watch::open(evaluation, dev, &self.ontology()?, template).map(Some)
+        Watch::open(
+            evaluation,
+            dev,
+            &self.data.images,
+            &self.ontology()?,
+            template,
+        )
+        .map(Some)
     }
 
     /// How a pass is computed.
-    pub(super) fn how(&self) -> How {
+    pub(crate) fn how(&self) -> How {
         How {
             bf16: self.training.bf16,
             gradient_checkpointing: self.training.gradient_checkpointing,
@@ -292,7 +299,7 @@ impl GrpoConfig {
     }
 
     /// What of the network learns.
-    pub(super) fn learning(&self) -> Learning<'_> {
+    pub(crate) fn learning(&self) -> Learning<'_> {
         Learning {
             lora: self.lora.as_ref(),
             freeze: &self.training.freeze,

@@ -46,6 +46,19 @@ pub enum Strategy {
     HardOnly,
 }
 
+impl Mixing {
+    /// How many easy questions epoch `epoch` (from 0) wants beside `hard` hard ones, of the `easy` that there are.
+    pub(crate) fn easy(&self, hard: usize, easy: usize, epoch: usize) -> usize {
+        let wanted = |ratio: f64| easy.min((hard as f64 * ratio).round() as usize);
+        match self.strategy {
+            Strategy::Progressive => wanted(self.ratio * self.gamma.powi(epoch as i32)),
+            Strategy::Ratio1 => wanted(self.ratio),
+            Strategy::HardOnly => 0,
+            Strategy::Raw => easy,
+        }
+    }
+}
+
 /// Draws epochs.
 #[derive(Debug)]
 pub struct Mixer {
@@ -80,27 +93,20 @@ impl Mixer {
         }
     }
 
+    /// Whether `question` is one that Stage 1 answers wrong.
+    pub fn is_hard(&self, question: usize) -> bool {
+        question < self.hard
+    }
+
     /// How many easy questions epoch `epoch` (from 0) asks: with the answer `none`, and others.
     fn counts(&self, epoch: usize) -> [usize; 2] {
-        let wanted = |ratio: f64| {
-            let count = (self.hard as f64 * ratio).round();
-            let nones = (count * self.none_share).round();
-            [
-                self.none.len().min(nones as usize),
-                self.other.len().min((count - nones) as usize),
-            ]
-        };
-        let Mixing {
-            strategy,
-            ratio,
-            gamma,
-        } = self.mixing;
-        match strategy {
-            Strategy::Progressive => wanted(ratio * gamma.powi(epoch as i32)),
-            Strategy::Ratio1 => wanted(ratio),
-            Strategy::HardOnly => [0, 0],
-            Strategy::Raw => [self.none.len(), self.other.len()],
+        let (none, other) = (self.none.len(), self.other.len());
+        if self.mixing.strategy == Strategy::Raw {
+            return [none, other];
         }
+        let count = self.mixing.easy(self.hard, usize::MAX, epoch);
+        let nones = (count as f64 * self.none_share).round() as usize;
+        [none.min(nones), other.min(count - nones)]
     }
 
     /// The questions of epoch `epoch` (from 0), in their order. Easy ones go on where the epoch before ended, and begin again when

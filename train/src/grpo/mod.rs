@@ -9,7 +9,7 @@ pub mod config;
 pub mod loss;
 pub mod mix;
 pub mod reward;
-mod rollout;
+pub(crate) mod rollout;
 mod update;
 
 pub use advantage::advantages;
@@ -52,8 +52,8 @@ const ANSWERS: u64 = 1 << 32;
 pub struct Summary {
     /// Updates done in all.
     pub steps: usize,
-    /// The mean reward of the last batch.
-    pub reward: f64,
+    /// The mean reward of the last batch; none where nothing was left to do.
+    pub reward: Option<f64>,
     /// How its evaluations went, if there were any.
     pub standing: Standing,
     /// Whether it ended since nothing better was to be expected.
@@ -64,7 +64,7 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// One line of `metrics.jsonl`: one batch of questions and the updates it made. Names are TRL's.
+/// One line of `metrics.jsonl`: one batch of questions and the updates it made. Names are TRL's, but for the two that the mixture brings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Updates done.
@@ -75,6 +75,12 @@ pub struct Metrics {
     pub loss: f64,
     /// Mean over the answers.
     pub reward: f64,
+    /// The same over the answers to hard questions; absent where the batch has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_hard: Option<f64>,
+    /// The same of easy ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_easy: Option<f64>,
     /// Standard deviation within a group, mean over the groups.
     pub reward_std: f64,
     /// `reward/NAME/mean` of every rule, before its weight.
@@ -132,7 +138,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let bar = progress::bar(last, "updates").with_position(first as u64);
     let evaluation = config.evaluation.as_ref();
     let watch = config.watch()?;
-    let (mut reward, mut done) = (f64::NAN, first);
+    let (mut reward, mut done) = (None, first);
     while done < last && !standing.exhausted(evaluation) {
         let index = done / updates;
         let (epoch, questions) = &batches[index];
@@ -164,9 +170,9 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
             elapsed: begin.elapsed().as_secs_f64(),
         };
         let line = batch.metrics(&run.rewards, &made);
-        reward = line.reward;
-        bar.set_message(format!("reward {reward:.3}"));
-        tracing::info!(step = done, of = last, reward, "trained");
+        reward = Some(line.reward);
+        bar.set_message(format!("reward {:.3}", line.reward));
+        tracing::info!(step = done, of = last, reward = line.reward, "trained");
         metrics.append(&line)?;
         completions.append(&[batch.sampled(done, &run.rewards)])?;
         let mut best = false;
@@ -355,7 +361,9 @@ impl<'a> Run<'a> {
             .map(|group| group.iter().map(total).collect());
         let totals: Vec<Vec<f64>> = totals.collect();
         let groups = self.groups(&asked, &answers, &totals);
+        let hard = questions.iter().map(|&it| self.mixer.is_hard(it));
         Ok(Batch {
+            hard: hard.collect(),
             records,
             answers,
             rewards,
@@ -414,6 +422,8 @@ struct Made {
 /// Questions, the answers drawn, and what these were worth.
 struct Batch {
     records: Vec<Record>,
+    /// `[question]`
+    hard: Vec<bool>,
     answers: Vec<Vec<Rollout>>,
     /// `[question][answer][rule]`
     rewards: Vec<Vec<Vec<f64>>>,
@@ -437,6 +447,19 @@ impl Batch {
         let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
             groups.iter().map(of).sum::<f64>() / groups.len() as f64
         };
+        let over = |wanted: bool| {
+            let chosen = self
+                .hard
+                .iter()
+                .zip(&groups)
+                .filter(|(hard, _)| **hard == wanted);
+            let (mut sum, mut count) = (0.0, 0);
+            for (_, group) in chosen {
+                sum += group.0;
+                count += 1;
+            }
+            (count > 0).then(|| sum / f64::from(count))
+        };
         let rule = |(place, name): (usize, &str)| {
             let given = self.rewards.iter().flatten().map(|it| it[place]);
             (format!("reward/{name}/mean"), given.sum::<f64>() / count)
@@ -449,6 +472,8 @@ impl Batch {
             epoch: made.epoch,
             loss: made.told.loss / made.updates as f64,
             reward: mean(&|group| group.0),
+            reward_hard: over(true),
+            reward_easy: over(false),
             reward_std: mean(&|group| group.1),
             rewards: rewards.names().enumerate().map(rule).collect(),
             frac_reward_zero_std: mean(&|group| f64::from(group.1 == 0.0)),

@@ -18,8 +18,8 @@ use crate::example::Asked;
 use crate::optim::plain;
 use crate::pass::How;
 
-/// Answers under way at most, if the engine's tokens allow: nobody waits for a first word here, so more than a service has.
-const AT_ONCE: usize = 64;
+/// Answers under way at most: nobody waits for a first word here, so more than a service has.
+pub(crate) const AT_ONCE: usize = 64;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ impl Drawing<'_> {
         let longest = prompt.unwrap_or(0) + grpo.max_completion_length;
         let limits = Limits {
             sequences: AT_ONCE,
+            cached_tokens: AT_ONCE * longest,
             ..Limits::default()
         };
         let settings = Settings {

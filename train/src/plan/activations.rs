@@ -4,18 +4,17 @@
 
 use model::Config;
 
-use super::{Census, Room, Shape};
+use super::{Census, Reading, Room, Shape};
 
 /// Tensors of the largest size that are made and dropped around those that stay.
 const PASSING: u64 = 3;
 
-/// Numbers that a pass over `records` records holds at its peak. What records of a pass share is counted for each of them, so this is
-/// too much rather than too little. Computed `again`, it holds what enters every block, and the whole of one block or of the head.
+/// Numbers that a pass holds at its peak. Computed `again`, it holds what enters every block, and the whole of one block or of the head.
 pub(super) fn of_pass(
     network: &Config,
     census: &Census,
     shape: Shape,
-    records: u64,
+    reading: Reading,
     again: bool,
 ) -> u64 {
     // What is kept of all blocks, and of the one that is computed again.
@@ -28,53 +27,53 @@ pub(super) fn of_pass(
             (all, 0)
         }
     };
-    let rows = shape.rows() as u64 * network.text.hidden_size as u64;
+    let rows = reading.rows * network.text.hidden_size as u64;
     let patches: u64 = patches(network, shape).iter().sum();
+    let photos = reading.photos;
     let (tower, text) = (&network.vision, &network.text);
     let (seen, block) = blocks(
         Room::Vision,
         tower.depth,
-        vision(network, shape),
-        patches * tower.hidden_size as u64,
+        photos * vision(network, shape),
+        photos * patches * tower.hidden_size as u64,
     );
     let (read, layer) = blocks(
         Room::Decoder,
         text.num_hidden_layers,
-        decoder(network, shape) + census.adapters * shape.rows() as u64,
+        decoder(network, reading) + census.adapters * reading.rows,
         rows,
     );
-    let merger = u64::from(census.reached(Room::Merger)) * merger(network, shape);
+    let merger = u64::from(census.reached(Room::Merger)) * photos * merger(network, shape);
     let norm = u64::from(census.reached(Room::Decoder)) * 3 * rows;
-    let head = head(network, shape) + norm;
+    let head = head(network, reading) + norm;
     let kept = if again {
         seen + read + head.max(layer).max(block).max(merger)
     } else {
         seen + read + head + merger
     };
-    records * kept + PASSING * largest(network, census, shape, records)
+    kept + PASSING * largest(network, census, shape, reading)
 }
 
 /// The largest tensor. Rows of all records go through products together; pictures and sequences attend one after another.
-fn largest(network: &Config, census: &Census, shape: Shape, records: u64) -> u64 {
-    let (n, response) = (shape.rows() as u64, shape.response as u64);
+fn largest(network: &Config, census: &Census, shape: Shape, reading: Reading) -> u64 {
     let [photo, crop] = patches(network, shape);
     let (text, vision) = (&network.text, &network.vision);
     let mut sizes = vec![
-        records * n * text.intermediate_size as u64,
-        records * response * text.vocab_size as u64,
-        text.num_attention_heads as u64 * n * n,
+        reading.rows * text.intermediate_size as u64,
+        reading.scored * text.vocab_size as u64,
+        text.num_attention_heads as u64 * reading.widest,
     ];
     if census.reached(Room::Vision) {
-        sizes.push(records * (photo + crop) * vision.intermediate_size as u64);
+        sizes.push(reading.photos * (photo + crop) * vision.intermediate_size as u64);
         sizes.push(vision.num_heads as u64 * photo.max(crop).pow(2));
     }
     sizes.into_iter().max().unwrap_or(0)
 }
 
 /// What goes into the head, and the scores that `log_softmax` has shifted.
-fn head(network: &Config, shape: Shape) -> u64 {
+fn head(network: &Config, reading: Reading) -> u64 {
     let text = &network.text;
-    (shape.response * (text.hidden_size + text.vocab_size)) as u64
+    reading.scored * (text.hidden_size + text.vocab_size) as u64
 }
 
 /// A row of a block leaves `10d + 5f`, as in the decoder but with keys and values of full width; attention leaves `3h` for every pair
@@ -96,7 +95,7 @@ fn merger(network: &Config, shape: Shape) -> u64 {
 /// A row of a layer leaves `8d + 2k + 5f`: two norms of three tensors (what comes in, divided, weighted), queries, the attended values,
 /// keys and values, and gate, its sigmoid, their product, the other branch and the product of both. Attention leaves `3h` for every
 /// pair of rows, seen or masked: scores, their exponentials, weights.
-fn decoder(network: &Config, shape: Shape) -> u64 {
+fn decoder(network: &Config, reading: Reading) -> u64 {
     let config = &network.text;
     let (d, f) = (config.hidden_size as u64, config.intermediate_size as u64);
     let (heads, layers) = (
@@ -104,8 +103,7 @@ fn decoder(network: &Config, shape: Shape) -> u64 {
         config.num_hidden_layers as u64,
     );
     let keys = (config.num_key_value_heads * config.head_dim()) as u64;
-    let n = shape.rows() as u64;
-    let layer = n * (8 * d + 2 * keys + 5 * f) + 3 * heads * n * n;
+    let layer = reading.rows * (8 * d + 2 * keys + 5 * f) + 3 * heads * reading.pairs;
     layers * layer
 }
 

@@ -1,17 +1,17 @@
-//! How many floating-point operations a record takes, forward and backward. Counts products of matrices, each number of a product as two
+//! How many floating-point operations a pass takes, forward and backward. Counts products of matrices, each number of a product as two
 //! operations; norms, activations and the optimizer are some percent beside them and are left out.
 
 use model::Config;
 
 use super::activations::{attended, patches};
-use super::{Census, Room, Shape};
+use super::{Census, Reading, Room, Shape};
 
-/// Operations of one record: `2N` a row forward for a room of `N` parameters, as many again for the gradient of what comes in where
+/// Operations of one pass: `2N` a row forward for a room of `N` parameters, as many again for the gradient of what comes in where
 /// gradients flow, and twice the trained parameters for their own gradients; attention has no weights, but two factors.
-pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 {
-    let merged: u64 = (shape.photo + shape.crop) as u64;
-    let p: u64 = patches(network, shape).iter().sum();
-    let (n, response) = (shape.rows() as u64, shape.response as u64);
+pub(super) fn of_pass(network: &Config, census: &Census, shape: Shape, reading: Reading) -> f64 {
+    let photos = reading.photos;
+    let merged = photos * (shape.photo + shape.crop) as u64;
+    let p = photos * patches(network, shape).iter().sum::<u64>();
     let linear = |weights: Room, reached: Room, rows: u64| {
         let passes = 1 + u64::from(census.reached(reached));
         let numbers = passes * census.parameters(weights) + census.trained(weights);
@@ -29,13 +29,17 @@ pub(super) fn of_record(network: &Config, census: &Census, shape: Shape) -> f64 
         Room::Head
     };
     linear(Room::Vision, Room::Vision, p)
-        + attention(Room::Vision, attended(network, shape), vision.hidden_size)
+        + attention(
+            Room::Vision,
+            photos * attended(network, shape),
+            vision.hidden_size,
+        )
         + linear(Room::Merger, Room::Merger, merged)
-        + linear(Room::Decoder, Room::Decoder, n)
+        + linear(Room::Decoder, Room::Decoder, reading.rows)
         + attention(
             Room::Decoder,
-            text.num_hidden_layers as u64 * n * n,
+            text.num_hidden_layers as u64 * reading.pairs,
             text.hidden_size,
         )
-        + linear(head, Room::Head, response)
+        + linear(head, Room::Head, reading.scored)
 }
