@@ -237,6 +237,11 @@ impl SftConfig {
                 training.save_total_limit > 0,
                 "training.save_total_limit must be above 0",
             )?
+            .hold(
+                training.max_steps != Some(0),
+                "training.max_steps must be above 0",
+            )?
+            .adamw(&training.adamw)?
             .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?
             .lora(config.lora.as_ref(), training.gradient_checkpointing)?;
         Ok(config)
@@ -312,8 +317,19 @@ impl RunConfig for SftConfig {
         self.lora.as_ref()
     }
 
+    fn seed(&self) -> u64 {
+        self.training.seed
+    }
+
+    fn data(&self) -> Vec<&Path> {
+        let data = &self.data;
+        let named = [Some(&data.train), data.dev.as_ref(), data.ontology.as_ref()];
+        named.into_iter().flatten().map(PathBuf::as_path).collect()
+    }
+
     fn essence(&self) -> Self {
         let mut essence = self.clone();
+        essence.run_dir = PathBuf::new();
         essence.training.max_steps = None;
         essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence
@@ -334,10 +350,30 @@ pub(crate) fn learning_rate(peak: f64, warmup_ratio: f64, step: usize, steps: us
 /// What a TOML file says.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    toml::from_str(&text).map_err(|error| Error::Config {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    let fault = Error::config(path);
+    let read = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    let values: toml::Value = toml::from_str(&text).expect("just read");
+    match no_number("", &values) {
+        Some(key) => Err(fault(format!("{key} must be a finite number"))),
+        None => Ok(read),
+    }
+}
+
+/// The first key at or below `key` whose number is infinite or none.
+fn no_number(key: &str, value: &toml::Value) -> Option<String> {
+    let below = |name: &str, value| {
+        let dot = if key.is_empty() { "" } else { "." };
+        no_number(&format!("{key}{dot}{name}"), value)
+    };
+    match value {
+        toml::Value::Float(number) if !number.is_finite() => Some(key.to_owned()),
+        toml::Value::Table(table) => table.iter().find_map(|(name, value)| below(name, value)),
+        toml::Value::Array(values) => {
+            let mut numbered = values.iter().enumerate();
+            numbered.find_map(|(place, value)| below(&place.to_string(), value))
+        }
+        _ => None,
+    }
 }
 
 /// The relations of a file.
@@ -389,6 +425,23 @@ impl<'a> Checks<'a> {
                 evaluation.early_stopping_patience != Some(0),
                 "evaluation.early_stopping_patience must be above 0",
             )
+    }
+
+    /// Goes on if the optimizer can divide by what it makes of these.
+    pub(crate) fn adamw(self, adamw: &AdamWConfig) -> Result<Self, Error> {
+        let share = 0.0..1.0;
+        self.hold(
+            share.contains(&adamw.beta_1) && share.contains(&adamw.beta_2),
+            "training.adamw.beta_1 and beta_2 must be at least 0 and below 1",
+        )?
+        .hold(
+            adamw.epsilon > 0.0,
+            "training.adamw.epsilon must be above 0",
+        )?
+        .hold(
+            adamw.weight_decay >= 0.0,
+            "training.adamw.weight_decay must be at least 0",
+        )
     }
 
     /// Goes on if adapters can be made so, in passes that compute layers `again` or do not.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::data::Record;
+
 /// Everything that can stop a run. What was already written stays valid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,9 +68,21 @@ impl Error {
     }
 
     /// Names `path`, the file or the run, beside what cannot be meant.
-    pub fn config(path: impl Into<PathBuf>) -> impl FnOnce(String) -> Self {
+    pub fn config(path: impl Into<PathBuf>) -> impl Fn(String) -> Self {
         let path = path.into();
-        move |reason| Self::Config { path, reason }
+        move |reason| Self::Config {
+            path: path.clone(),
+            reason,
+        }
+    }
+
+    /// Names the image of `record` in a fault of it.
+    pub fn record(record: &Record) -> impl Fn(String) -> Self {
+        let image = record.img_id.clone();
+        move |reason| Self::Record {
+            image: image.clone(),
+            reason,
+        }
     }
 
     /// Names `path` in an I/O error.

@@ -139,7 +139,11 @@ impl Examples<'_> {
     }
 
     /// What is learned of `record`, without the end token.
-    fn response(&self, record: &Record, steps: Option<usize>) -> Result<Vec<u32>, String> {
+    pub(crate) fn response(
+        &self,
+        record: &Record,
+        steps: Option<usize>,
+    ) -> Result<Vec<u32>, String> {
         let tokenizer = &self.checkpoint.tokenizer;
         match self.target {
             Form::Trace => {

@@ -26,6 +26,7 @@ pub mod part;
 pub mod pass;
 pub mod plan;
 pub mod progress;
+mod provenance;
 mod rejection;
 pub mod run_dir;
 pub mod sample;
@@ -34,6 +35,7 @@ pub mod sft;
 pub mod share;
 mod state;
 pub mod synth;
+mod usable;
 pub mod watch;
 mod workers;
 

@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::events::Events;
@@ -69,13 +67,10 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
     /// Nats.
-    #[serde(deserialize_with = "exact")]
     pub loss: f64,
     /// Response tokens, each counted by its weight.
-    #[serde(deserialize_with = "exact")]
     pub tokens: f64,
     /// Records.
-    #[serde(deserialize_with = "exact")]
     pub records: f64,
 }
 
@@ -86,12 +81,6 @@ impl Sums {
         self.tokens += other.tokens;
         self.records += other.records;
     }
-}
-
-/// A number as it was before it was written: JSON's own reader may miss it by a bit (`serde_json` without `float_roundtrip`).
-pub(crate) fn exact<'de, D: Deserializer<'de>>(reader: D) -> Result<f64, D::Error> {
-    let text = Box::<RawValue>::deserialize(reader)?;
-    text.get().parse().map_err(D::Error::custom)
 }
 
 /// The metrics of a run: `metrics.jsonl`, and `TensorBoard`'s events beside it.

@@ -258,12 +258,46 @@ impl Learning<'_> {
         change(network, Freezer(*self))
     }
 
+    /// Whether this fits `network`, whose adapters are there.
+    ///
+    /// # Errors
+    /// A beginning that no parameter's key has, and where nothing is left that learns.
+    pub fn check(&self, network: &Qwen) -> Result<(), String> {
+        let keys = look(network, Keys::default()).0;
+        let key_of = |path: &Vec<String>| path.join(".");
+        for prefix in self.freeze {
+            if !keys
+                .iter()
+                .any(|path| key_of(path).starts_with(prefix.as_str()))
+            {
+                return Err(format!(
+                    "training.freeze: no parameter's key begins with {prefix:?}"
+                ));
+            }
+        }
+        if keys.iter().any(|path| self.takes(path)) {
+            Ok(())
+        } else {
+            Err("training.freeze leaves nothing that learns".to_owned())
+        }
+    }
+
     /// Whether the parameter at `path` learns.
     pub fn takes(&self, path: &[String]) -> bool {
         let key = path.join(".");
         let adapter = path.iter().any(|room| room == "lora");
         let frozen = |prefix: &String| key.starts_with(prefix.as_str());
         (self.lora.is_none() || adapter) && !self.freeze.iter().any(frozen)
+    }
+}
+
+/// Where every parameter stands.
+#[derive(Default)]
+struct Keys(Vec<Vec<String>>);
+
+impl Look for Keys {
+    fn look<const D: usize>(&mut self, path: &[String], _param: &Param<Tensor<D>>) {
+        self.0.push(path.to_vec());
     }
 }
 

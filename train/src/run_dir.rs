@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::lines::Lines;
 use crate::log::Sampled;
-use crate::state::newest_config;
+use crate::provenance::begun;
 
 /// Questions whose completions are kept.
 const SAMPLES: usize = 8;
@@ -21,7 +21,7 @@ const SAMPLES: usize = 8;
 pub struct RunDir {
     /// Every metric that is a number, by step.
     pub metrics: BTreeMap<String, BTreeMap<usize, f64>>,
-    /// What the newest checkpoint was made with; empty before the first.
+    /// What it was begun with; empty where nothing says so.
     pub config: Map<String, Value>,
     /// The last questions with the completions sampled for them, eight at most.
     pub samples: Vec<Sampled>,
@@ -67,7 +67,7 @@ impl RunDir {
         let (mut samples, unread) = read_lines::<Sampled>(&folder.join("completions.jsonl"))?;
         run.samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
         run.unread += unread;
-        run.config = newest_config(folder)?;
+        run.config = begun(folder)?.unwrap_or_default();
         Ok(run)
     }
 

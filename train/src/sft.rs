@@ -23,7 +23,7 @@ use crate::sample::stratified;
 use crate::state::{Resumed, Snapshot};
 use crate::watch::Standing;
 use crate::workers::Workers;
-use crate::{Error, progress, scratch, state};
+use crate::{Error, progress, provenance, scratch, state};
 
 /// What a run ends with.
 #[derive(Clone, Debug, Serialize)]
@@ -66,7 +66,7 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut log = Log::after(&config.run_dir, first)?;
-    let bar = progress::bar(last, "steps").with_position(first as u64);
+    let bar = progress::resumed(last, "steps", first);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let evaluation = config.evaluation.as_ref();
@@ -175,18 +175,30 @@ impl Run {
     /// A new one, or what its newest checkpoint holds.
     fn open(config: &SftConfig, device: &Device) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
+        provenance::note(config)?;
         let ontology = config.ontology()?;
         let records = stratified(
             read_records(&config.data.train)?,
             config.data.fraction,
             config.training.seed,
         );
+        if records.is_empty() {
+            return Err(Error::config(&config.data.train)(
+                "has no records to learn from".to_owned(),
+            ));
+        }
         let base = base_checkpoint(config, &ontology, &records)?;
         let device = device.clone().autodiff();
         let mut checkpoint = Checkpoint::open(&Files::Dir(base.clone()), DType::F32, &device)?;
         let learning = config.learning();
         let init = Init::adapters(&device, config.training.seed);
         checkpoint.network = learning.adapted(checkpoint.network, &init);
+        learning
+            .check(&checkpoint.network)
+            .map_err(Error::config(&config.run_dir))?;
+        let made = examples(config, &checkpoint, &ontology);
+        made.check_questions(&records)?;
+        made.check_answers(&records)?;
         let resumed = state::resume(config, &checkpoint.network)?;
         let resumed = resumed.unwrap_or_else(|| Resumed {
             step: 0,

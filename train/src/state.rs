@@ -9,14 +9,13 @@ use model::adapter::{Adapter, save as save_adapter};
 use model::save::{save as save_weights, write as write_tensors};
 use model::{Files, LoraConfig, Qwen, calibration, init::Init, weights};
 use safetensors::{Dtype, SafeTensors};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::Error;
 use crate::log::Sums;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::watch::{Best, Standing};
+use crate::{Error, provenance};
 
 /// Where a checkpoint keeps its [`State`].
 pub(crate) const STATE: &str = "trainer_state.json";
@@ -34,7 +33,11 @@ pub trait RunConfig: Clone + PartialEq + Serialize + DeserializeOwned {
     fn save_total_limit(&self) -> usize;
     /// The adapters that learn, if only they do.
     fn lora(&self) -> Option<&LoraConfig>;
-    /// The configuration without what is no part of what a run computes, such as where it stops early.
+    /// Starts every random stream.
+    fn seed(&self) -> u64;
+    /// The files of records and relations.
+    fn data(&self) -> Vec<&Path>;
+    /// The configuration without what is no part of what a run computes, such as where it stops early and where it is kept.
     #[must_use]
     fn essence(&self) -> Self;
 }
@@ -186,15 +189,13 @@ pub fn save<C: RunConfig>(
 fn write_best(run_dir: &Path, best: Best) -> Result<(), Error> {
     let path = format!("checkpoint-{}", best.step);
     let text = serde_json::to_string_pretty(&BestFile { best, path }).expect("plain data");
-    let (target, beside) = (run_dir.join(BEST), run_dir.join("best.json.tmp"));
-    std::fs::write(&beside, text).map_err(Error::io(&beside))?;
-    std::fs::rename(&beside, &target).map_err(Error::io(&target))
+    provenance::write(&run_dir.join(BEST), &text)
 }
 
 /// The newest checkpoint of a run that began with `network`, or `None` where there is none.
 ///
 /// # Errors
-/// If it was made under another configuration: going on would be neither run.
+/// A checkpoint that cannot be read.
 pub fn resume<C: RunConfig>(config: &C, network: &Qwen) -> Result<Option<Resumed>, Error> {
     let Some((_, path)) = checkpoints(config.run_dir())?.pop() else {
         return Ok(None);
@@ -204,13 +205,8 @@ pub fn resume<C: RunConfig>(config: &C, network: &Qwen) -> Result<Option<Resumed
         reason,
     };
     let text = std::fs::read_to_string(path.join(STATE)).map_err(Error::io(path.join(STATE)))?;
-    let state: State<C> = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
-    if state.config.essence() != config.essence() {
-        return Err(fault(
-            "was made under another configuration; choose another run_dir or restore the old file"
-                .into(),
-        ));
-    }
+    let state: State<IgnoredAny> =
+        serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
     let files = Files::Dir(path.clone());
     let device = network.device();
     let network = if config.lora().is_some() {
@@ -274,19 +270,19 @@ pub(crate) fn checkpoints(run_dir: &Path) -> Result<Vec<(usize, PathBuf)>, Error
 }
 
 /// What the newest checkpoint of a run of any stage says that it was made with; nothing before the first.
-pub(crate) fn newest_config(run_dir: &Path) -> Result<Map<String, Value>, Error> {
+pub(crate) fn newest_config<T: DeserializeOwned>(run_dir: &Path) -> Result<Option<T>, Error> {
     #[derive(Deserialize)]
-    struct Made {
-        config: Map<String, Value>,
+    struct Made<T> {
+        config: T,
     }
     let Some((_, newest)) = checkpoints(run_dir)?.pop() else {
-        return Ok(Map::new());
+        return Ok(None);
     };
     let path = newest.join(STATE);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let state: Made = serde_json::from_str(&text).map_err(|error| Error::Config {
+    let state: Made<T> = serde_json::from_str(&text).map_err(|error| Error::Config {
         path,
         reason: error.to_string(),
     })?;
-    Ok(state.config)
+    Ok(Some(state.config))
 }

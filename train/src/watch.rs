@@ -17,7 +17,6 @@ use crate::Error;
 use crate::data::{Record, read_records};
 use crate::eval::{self, EvalOptions};
 use crate::example::{Examples, check_labels, object, read_photo};
-use crate::log::exact;
 use crate::loss::{response_loss, weights};
 use crate::optim::plain;
 
@@ -94,7 +93,6 @@ pub struct Best {
     /// What it was judged by.
     pub metric: Metric,
     /// How much it had.
-    #[serde(deserialize_with = "exact")]
     pub value: f64,
 }
 

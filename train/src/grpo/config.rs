@@ -247,6 +247,7 @@ impl GrpoConfig {
                 training.max_steps.is_none_or(whole),
                 "training.max_steps must be a multiple of grpo.num_iterations",
             )?
+            .adamw(&training.adamw)?
             .evaluation(config.evaluation.as_ref(), config.data.dev.is_some())?
             .hold(
                 config.evaluation.iter().all(|it| whole(it.eval_steps)),
@@ -332,8 +333,20 @@ impl RunConfig for GrpoConfig {
         self.lora.as_ref()
     }
 
+    fn seed(&self) -> u64 {
+        self.training.seed
+    }
+
+    fn data(&self) -> Vec<&Path> {
+        let data = &self.data;
+        let records = [Some(&data.hard), data.easy.as_ref(), data.dev.as_ref()];
+        let named = records.into_iter().chain([data.ontology.as_ref()]);
+        named.flatten().map(PathBuf::as_path).collect()
+    }
+
     fn essence(&self) -> Self {
         let mut essence = self.clone();
+        essence.run_dir = PathBuf::new();
         essence.training.max_steps = None;
         essence.evaluation = essence.evaluation.map(Evaluation::essence);
         essence

@@ -42,7 +42,7 @@ use crate::optim::{AdamW, plain};
 use crate::state::Snapshot;
 use crate::watch::Standing;
 use crate::workers::Workers;
-use crate::{Error, progress, state};
+use crate::{Error, progress, provenance, state};
 
 /// Where the random streams of the answers begin: the mixture's lie below.
 const ANSWERS: u64 = 1 << 32;
@@ -88,9 +88,10 @@ pub struct Metrics {
     pub rewards: BTreeMap<String, f64>,
     /// The share of groups that teach nothing since all answers got the same.
     pub frac_reward_zero_std: f64,
-    /// Nats from the Stage-1 model a token, mean of the batch's updates.
-    pub kl: f64,
-    /// The share of tokens cut at the lower edge.
+    /// Nats from the Stage-1 model a token, mean of the batch's updates; absent where there is no reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// The share of tokens cut at the lower edge; like both below, without a reference of groups with spread.
     #[serde(rename = "clip_ratio/low_mean")]
     pub clip_low: f64,
     /// The share of tokens cut at the upper edge.
@@ -128,6 +129,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     std::fs::create_dir_all(&config.run_dir).map_err(Error::io(&config.run_dir))?;
     let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
+    run.examples().check_questions(&run.records)?;
     let (first, mut optimizer, mut standing) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
@@ -135,7 +137,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
     let mut metrics = Log::after(&config.run_dir, first)?;
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
-    let bar = progress::bar(last, "updates").with_position(first as u64);
+    let bar = progress::resumed(last, "updates", first);
     let evaluation = config.evaluation.as_ref();
     let watch = config.watch()?;
     let (mut reward, mut done) = (None, first);
@@ -166,6 +168,7 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
             told,
             grad_norm: norm,
             lr: rate,
+            reference: config.grpo.beta > 0.0,
             seconds: start.elapsed().as_secs_f64(),
             elapsed: begin.elapsed().as_secs_f64(),
         };
@@ -228,6 +231,7 @@ impl<'a> Run<'a> {
         rewards: Rewards,
         devices: &'a [Device],
     ) -> Result<Self, Error> {
+        provenance::note(config)?;
         let grpo = &config.grpo;
         let workers = Workers::new(config.training.workers, devices, config.training.seed);
         let workers = workers.map_err(Error::config(&config.run_dir))?;
@@ -260,6 +264,7 @@ impl<'a> Run<'a> {
         let init = Init::adapters(&first, config.training.seed);
         let learning = config.learning();
         checkpoint.network = learning.frozen(learning.adapted(checkpoint.network, &init));
+        learning.check(&checkpoint.network).map_err(fault)?;
         let script = grpo.constrained.then(|| {
             let (tokenizer, config) = (&checkpoint.tokenizer, &checkpoint.config);
             let end = &checkpoint.generation.eos_token_id;
@@ -414,6 +419,8 @@ struct Made {
     told: Update,
     grad_norm: f64,
     lr: f64,
+    /// Whether there was a reference.
+    reference: bool,
     /// From the questions to the last update.
     seconds: f64,
     elapsed: f64,
@@ -477,7 +484,7 @@ impl Batch {
             reward_std: mean(&|group| group.1),
             rewards: rewards.names().enumerate().map(rule).collect(),
             frac_reward_zero_std: mean(&|group| f64::from(group.1 == 0.0)),
-            kl: share(told.kl),
+            kl: made.reference.then(|| share(told.kl)),
             clip_low: share(told.clipped_low),
             clip_high: share(told.clipped_high),
             clip: share(told.clipped_low + told.clipped_high),
