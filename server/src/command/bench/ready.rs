@@ -96,7 +96,7 @@ fn started(
     command
         .args(["--log", "error", "serve", "--listen", &address])
         .args(["--device", &args.model.device.to_string()])
-        .args(["--dtype", &subject.setting.dtype])
+        .args(["--dtype", subject.setting.dtype])
         .arg("--model")
         .arg(model)
         .stdin(Stdio::null())
