@@ -124,6 +124,39 @@ fn a_corpus_is_imported_and_shared() {
     assert_eq!(more_r1(folder.path(), &args).status.code(), Some(2));
 }
 
+/// By the name that was typed, not by the one a file has while it is written.
+#[test]
+fn a_path_that_cannot_be_meant_has_its_flag() {
+    let folder = corpus();
+    fs::write(folder.path().join("file"), "").expect("a new file");
+    let ends = |args: &str, start: &str| {
+        let output = more_r1(folder.path(), &args.split(' ').collect::<Vec<_>>());
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args}: {line}");
+        assert!(line.starts_with(&format!("error: {start}: ")), "{line}");
+    };
+    let import =
+        |args: &str, start: &str| ends(&format!("data import more --src MORE {args}"), start);
+    import("--out x --ontology nowhere.json", "--ontology nowhere.json");
+    import("--out x --images nowhere", "--images nowhere");
+    import("--out file/x", "--out file/x");
+    import("--out file", "--out file");
+    let rows = "data sample --src MORE/txt/train.txt";
+    ends(&format!("{rows} --out no/x.jsonl"), "--out no/x.jsonl");
+    ends(
+        &format!("{rows} --out x.jsonl --rest no/y.jsonl"),
+        "--rest no/y.jsonl",
+    );
+    let utf_16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let utf_16 = [b"\xfe\xff", &utf_16[..]].concat();
+    fs::write(folder.path().join("MORE/rel2id.json"), utf_16).expect("a new file");
+    import("--out x", "MORE/rel2id.json");
+    fs::write(folder.path().join("MORE/txt/train.txt"), "\n").expect("a new file");
+    ends("data import more --src MORE --out x", "--src MORE");
+    let left = fs::read_dir(folder.path()).expect("it is there").count();
+    assert_eq!(left, 2, "the corpus and the file");
+}
+
 #[test]
 fn mnre_has_an_ontology_of_its_own() {
     let folder = corpus();

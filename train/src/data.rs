@@ -5,8 +5,8 @@ mod literal;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -50,6 +50,22 @@ pub struct Tail {
 }
 
 impl Record {
+    /// Where its image lies, if `images` holds it.
+    ///
+    /// # Errors
+    /// A name that could lead out of the folder, and why it is refused.
+    pub fn image_in(&self, images: &Path) -> Result<PathBuf, String> {
+        let name = Path::new(&self.img_id);
+        let mut parts = name.components().peekable();
+        if parts.peek().is_some() && parts.all(|it| matches!(it, Component::Normal(_))) {
+            return Ok(images.join(name));
+        }
+        let name = &self.img_id;
+        Err(format!(
+            "{name:?} is no plain name: it has to lead from the folder of images to a file inside, with no `.`, no `..` and no slash in front"
+        ))
+    }
+
     /// The entity as one string.
     pub fn entity(&self) -> String {
         self.h.name.join(" ")
@@ -176,16 +192,21 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
 pub(crate) fn records_of(path: &Path, lines: impl BufRead) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
     for (index, line) in lines.lines().enumerate() {
-        let content = line.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        if content.trim().is_empty() {
+        let (content, line, path) = (line, index + 1, path.to_owned());
+        let content = match content {
+            Ok(content) => content,
+            Err(source) if source.kind() == ErrorKind::InvalidData => {
+                let reason = "the line is no UTF-8".to_owned();
+                return Err(Error::Syntax { path, line, reason });
+            }
+            Err(source) => return Err(Error::Read { path, source }),
+        };
+        // Editors on Windows put a mark before the first line.
+        let content = content.trim_start_matches('\u{feff}').trim();
+        if content.is_empty() {
             continue;
         }
-        let line = index + 1;
-        let path = path.to_owned();
-        records.push(parse_line(&content).map_err(|error| match error {
+        records.push(parse_line(content).map_err(|error| match error {
             LineError::Syntax(reason) => Error::Syntax { path, line, reason },
             LineError::Field(field, reason) => Error::Field {
                 path,
@@ -233,7 +254,6 @@ pub(crate) fn parse_fields(line: &str) -> Result<Map<String, Value>, LineError> 
 
 /// The record that a dict holds.
 pub(crate) fn record(fields: &Map<String, Value>) -> Result<Record, LineError> {
-    let head = object(fields, "h")?;
     let tail = object(fields, "t")?;
     Ok(Record {
         img_id: string(fields, "img_id", "img_id")?,
@@ -242,12 +262,9 @@ pub(crate) fn record(fields: &Map<String, Value>) -> Result<Record, LineError> {
             None => strings(fields, "token", "token")?.join(" "),
         },
         token: strings(fields, "token", "token")?,
-        h: Head {
-            name: strings(head, "name", "h.name")?,
-            pos: span(head)?,
-        },
+        h: head(object(fields, "h")?)?,
         t: Tail {
-            name: string(tail, "name", "t.name")?,
+            name: joined(tail, "name", "t.name")?,
             pos: bbox(tail)?,
         },
         relation: string(fields, "relation", "relation")?,
@@ -285,6 +302,14 @@ fn string(fields: &Map<String, Value>, key: &str, name: &'static str) -> Result<
     }
 }
 
+/// A string; a list of strings counts as one with blanks between.
+fn joined(fields: &Map<String, Value>, key: &str, name: &'static str) -> Result<String, LineError> {
+    match fields.get(key) {
+        Some(Value::Array(_)) => Ok(strings(fields, key, name)?.join(" ")),
+        _ => string(fields, key, name),
+    }
+}
+
 /// A list of strings; one string counts as its words.
 fn strings(
     fields: &Map<String, Value>,
@@ -304,6 +329,14 @@ fn strings(
     }
 }
 
+/// An entity of the text.
+pub(crate) fn head(fields: &Map<String, Value>) -> Result<Head, LineError> {
+    Ok(Head {
+        name: strings(fields, "name", "h.name")?,
+        pos: span(fields)?,
+    })
+}
+
 /// The token span of the entity.
 fn span(head: &Map<String, Value>) -> Result<[usize; 2], LineError> {
     const NAME: &str = "h.pos";
@@ -317,9 +350,10 @@ fn span(head: &Map<String, Value>) -> Result<[usize; 2], LineError> {
 
 /// The box of the object, under `pos` or under `box`.
 fn bbox(tail: &Map<String, Value>) -> Result<[f64; 4], LineError> {
-    if tail.contains_key("pos") {
+    let has = |key| tail.get(key).is_some_and(|it| !it.is_null());
+    if has("pos") {
         numbers(tail, "pos", "t.pos")
-    } else if tail.contains_key("box") {
+    } else if has("box") {
         numbers(tail, "box", "t.box")
     } else {
         Err(LineError::Field(
@@ -391,6 +425,57 @@ mod tests {
         );
         let record = parse_line(&line).expect("another key");
         assert_eq!(format!("{:?}", record.bbox()), "[0.5, 0.5, 1.0, 1.0]");
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_none() {
+        let line = PYTHON.replace("'pos': ('0.4", "'pos': None, 'box': ('0.4");
+        assert_eq!(parse_line(&line), parse_line(PYTHON));
+        let line = PYTHON.replace(
+            "'pos': ('0.439167','0.130326','0.075','0.185464')",
+            "'pos': None",
+        );
+        assert!(matches!(
+            parse_line(&line),
+            Err(LineError::Field("t.pos", _))
+        ));
+    }
+
+    #[test]
+    fn a_name_may_be_a_list() {
+        let line = PYTHON.replace("'barbara'", "['barbara', 'ann']");
+        assert_eq!(parse_line(&line).expect("two words").t.name, "barbara ann");
+    }
+
+    #[test]
+    fn a_mark_before_the_first_line_is_skipped() {
+        let lines = format!("\u{feff}{PYTHON}\r\n\n{PYTHON}\n");
+        let records = records_of(Path::new("x"), lines.as_bytes()).expect("two lines");
+        assert_eq!(records.len(), 2);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_line() {
+        let lines = [PYTHON.as_bytes(), b"\n\xff\n"].concat();
+        let error = records_of(Path::new("x"), &lines[..]).expect_err("no UTF-8");
+        assert!(error.to_string().starts_with("x, line 2: "), "{error}");
+    }
+
+    #[test]
+    fn images_lie_in_their_folder() {
+        let place = |name: &str| {
+            let record = Record {
+                img_id: name.to_owned(),
+                ..Record::example()
+            };
+            record.image_in(Path::new("images"))
+        };
+        assert_eq!(place("a.jpg"), Ok(PathBuf::from("images/a.jpg")));
+        assert_eq!(place("one/a.jpg"), Ok(PathBuf::from("images/one/a.jpg")));
+        for name in ["", ".", "./a.jpg", "../a.jpg", "one/../../a.jpg", "/a.jpg"] {
+            let reason = place(name).expect_err("no plain name");
+            assert!(reason.contains("no plain name"), "{reason}");
+        }
     }
 
     #[test]

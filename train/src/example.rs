@@ -207,16 +207,16 @@ fn no_relation(record: &Record) -> String {
 /// The photo of `record`, upright.
 ///
 /// # Errors
-/// An image that is not there or does not decode.
+/// A name that could lead out of `images`, an image that is not there or does not decode.
 pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Error> {
-    let path = images.join(&record.img_id);
-    let bytes = std::fs::read(&path).map_err(|fault| Error::Io { path, fault })?;
-    let photo = decode(&bytes, &Limits::default());
-    let fault = |error: vision::Error| Error::Record {
+    let fault = |reason: String| Error::Record {
         image: record.img_id.clone(),
-        reason: error.to_string(),
+        reason,
     };
-    Ok(photo.map_err(fault)?.pixels)
+    let path = record.image_in(images).map_err(fault)?;
+    let bytes = std::fs::read(&path).map_err(Error::io(path))?;
+    let photo = decode(&bytes, &Limits::default());
+    Ok(photo.map_err(|error| fault(error.to_string()))?.pixels)
 }
 
 /// The object of `record` in pixels of its `photo`.
@@ -231,4 +231,33 @@ pub fn object(record: &Record, photo: &image::RgbImage) -> Result<PixelBox, Erro
         reason: error.to_string(),
     };
     Ok(region.map_err(fault)?.pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A photo that could be read, were it looked for outside.
+    #[test]
+    fn photos_outside_of_the_folder_are_not_read() {
+        let folder = tempfile::TempDir::new().expect("a folder for the test");
+        let images = folder.path().join("images");
+        std::fs::create_dir(&images).expect("a new folder");
+        let photo = image::RgbImage::new(8, 8);
+        let path = folder.path().join("a.png");
+        photo.save(&path).expect("a new file");
+        photo.save(images.join("b.png")).expect("a new file");
+        let read = |name: &str| {
+            let record = Record {
+                img_id: name.to_owned(),
+                ..Record::example()
+            };
+            read_photo(&images, &record)
+        };
+        read("b.png").expect("it is inside");
+        for name in ["../a.png", path.to_str().expect("a plain path")] {
+            let error = read(name).expect_err("it is outside").to_string();
+            assert!(error.starts_with(&format!("record of {name}: ")), "{error}");
+        }
+    }
 }

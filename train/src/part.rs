@@ -3,6 +3,7 @@
 //! `lines.rs`.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -27,10 +28,12 @@ impl Part {
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Self, Error> {
         let path = beside(out);
-        File::create_new(&path).map_err(Error::io(&path))?;
+        File::create_new(&path).map_err(blame(out, &path))?;
         let part = Self::new(path, out);
-        write_lines(&part.path, lines)?;
-        Ok(part)
+        match write_lines(&part.path, lines) {
+            Err(Error::Io { fault, .. }) => Err(Error::io(out)(fault)),
+            other => other.map(|()| part),
+        }
     }
 
     /// The folder `out`, once it is finished; it is empty now.
@@ -41,8 +44,8 @@ impl Part {
         check_free(out)?;
         let path = beside(out);
         let parent = path.parent().unwrap_or(Path::new(""));
-        fs::create_dir_all(parent).map_err(Error::io(parent))?;
-        fs::create_dir(&path).map_err(Error::io(&path))?;
+        fs::create_dir_all(parent).map_err(Error::io(out))?;
+        fs::create_dir(&path).map_err(blame(out, &path))?;
         Ok(Self::new(path, out))
     }
 
@@ -89,7 +92,7 @@ pub(crate) fn check_free(out: &Path) -> Result<(), Error> {
     if out.file_name().is_none() {
         return refuse("has no name to write under");
     }
-    if !out.exists() {
+    if !out.try_exists().map_err(Error::io(out))? {
         return Ok(());
     }
     if !out.is_dir() {
@@ -100,6 +103,15 @@ pub(crate) fn check_free(out: &Path) -> Result<(), Error> {
         return refuse("is there already, and is not empty");
     }
     Ok(())
+}
+
+/// Names `out`, the path that somebody asked for, unless its other name is what is in the way.
+fn blame(out: &Path, other: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let (out, other) = (out.to_owned(), other.to_owned());
+    move |fault| match fault.kind() {
+        ErrorKind::AlreadyExists => Error::io(other)(fault),
+        _ => Error::io(out)(fault),
+    }
 }
 
 /// The other name. Two runs at once have two.
@@ -206,6 +218,23 @@ mod tests {
         Part::lines(&out, [1]).expect_err("the name is taken");
         Part::folder(&out).expect_err("the name is taken");
         assert_eq!(fs::read(&other).expect("it is there"), b"somebody's");
+    }
+
+    /// Nobody knows a file by the name it has while it is written.
+    #[test]
+    fn what_cannot_be_made_is_called_by_its_own_name() {
+        let folder = TempDir::new().expect("a folder for the test");
+        let file = folder.path().join("file");
+        fs::write(&file, "x").expect("a new file");
+        let named = |error: Error, out: &Path| {
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("{}: ", out.display())), "{text}");
+        };
+        let out = folder.path().join("nowhere/out.jsonl");
+        named(Part::lines(&out, [1]).expect_err("no such folder"), &out);
+        let out = file.join("out");
+        named(Part::folder(&out).expect_err("no folder above"), &out);
+        assert_eq!(names(&folder), ["file"]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct ScratchVision {
 }
 
 /// The words that steer a conversation, in Qwen's spelling.
-const SPECIAL: [&str; 8] = [
+pub(crate) const SPECIAL: [&str; 8] = [
     "<|endoftext|>",
     "<|im_start|>",
     "<|im_end|>",

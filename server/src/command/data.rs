@@ -6,7 +6,7 @@ use train::share::{self, ShareOptions, ShareReport, Strata};
 use train::synth::{Summary, SynthOptions, generate};
 
 use crate::args::{SampleArgs, SplitHardArgs, StrataName, SynthArgs};
-use crate::command::{Failure, print};
+use crate::command::{Failure, flagged, print};
 use crate::settings::ModelSettings;
 
 pub fn synth(args: SynthArgs, json: bool) -> Result<(), Failure> {
@@ -34,7 +34,13 @@ pub fn sample(args: SampleArgs, json: bool) -> Result<(), Failure> {
         },
         seed: args.seed,
     };
-    let report = share::run(&options)?;
+    let report = share::run(&options).map_err(|error| {
+        let flags = [
+            ("--out", Some(options.out.as_path())),
+            ("--rest", options.rest.as_deref()),
+        ];
+        flagged(error, &flags)
+    })?;
     print(json, &report, drawn)
 }
 

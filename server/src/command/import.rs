@@ -6,11 +6,11 @@ use std::fmt::Write;
 use train::import::{Error, ImportOptions, Manner, Report, SplitReport, run};
 
 use crate::args::{ImportArgs, ImportCommand, MoreArgs};
-use crate::command::{Failure, print};
+use crate::command::{Failure, flagged, print};
 
 pub fn import(command: ImportCommand, json: bool) -> Result<(), Failure> {
     let options = options(command);
-    let report = run(&options)?;
+    let report = run(&options).map_err(|error| failure(error, &options))?;
     print(json, &report, |report| words(&options, report))
 }
 
@@ -34,12 +34,20 @@ fn options(command: ImportCommand) -> ImportOptions {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Files(error) => error.into(),
-            Error::Rejected { .. } | Error::Nothing { .. } => Self::Failed(error.into()),
-        }
+fn failure(error: Error, options: &ImportOptions) -> Failure {
+    let ontology = match &options.manner {
+        Manner::More { ontology } => ontology.as_deref(),
+        Manner::Mnre => None,
+    };
+    let flags = [
+        ("--out", Some(options.out.as_path())),
+        ("--ontology", ontology),
+        ("--images", options.images.as_deref()),
+        ("--src", Some(&options.src)),
+    ];
+    match error {
+        Error::Files(error) => flagged(error, &flags),
+        Error::Rejected { .. } | Error::Nothing { .. } => Failure::Failed(error.into()),
     }
 }
 

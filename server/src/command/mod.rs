@@ -21,8 +21,8 @@ mod report;
 mod train;
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
-use std::path::Path;
+use std::io::{self, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -85,8 +85,46 @@ impl From<::train::Error> for Failure {
             | ::train::Error::Data(_)
             | ::train::Error::Model(model::Error::Adapter(_))
             | ::train::Error::Record { .. } => Self::Usage(error.to_string()),
+            ::train::Error::Io { ref fault, .. } if is_about_path(fault) => {
+                Self::Usage(error.to_string())
+            }
             other => Self::Failed(other.into()),
         }
+    }
+}
+
+/// Whether another path or another file there would have helped; a full disk is nobody's mistake.
+fn is_about_path(fault: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        fault.kind(),
+        Kind::NotFound
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::PermissionDenied
+            | Kind::ReadOnlyFilesystem
+            | Kind::AlreadyExists
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+            | Kind::InvalidData
+    )
+}
+
+/// The failure, with the flag that named its path before it.
+fn flagged(error: ::train::Error, flags: &[(&str, Option<&Path>)]) -> Failure {
+    let named = match &error {
+        ::train::Error::Io { path, .. } | ::train::Error::Config { path, .. } => Some(path),
+        _ => None,
+    };
+    let named = named.map(PathBuf::as_path);
+    let flag = flags
+        .iter()
+        .find(|(_, path)| path.is_some() && *path == named);
+    let flag = flag.map(|(flag, _)| *flag);
+    match (Failure::from(error), flag) {
+        (Failure::Usage(message), Some(flag)) => Failure::Usage(format!("{flag} {message}")),
+        (Failure::Failed(error), Some(flag)) => Failure::Failed(anyhow::anyhow!("{flag} {error}")),
+        (failure, _) => failure,
     }
 }
 
@@ -204,4 +242,28 @@ fn say(text: &str) {
 fn read_file(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path)
         .map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind as Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_nobodys_mistake() {
+        let failure = |kind: Kind| {
+            let error = ::train::Error::io("out")(kind.into());
+            flagged(
+                error,
+                &[("--rest", None), ("--out", Some(Path::new("out")))],
+            )
+        };
+        assert!(
+            matches!(failure(Kind::NotFound), Failure::Usage(it) if it.starts_with("--out out: "))
+        );
+        assert!(
+            matches!(failure(Kind::StorageFull), Failure::Failed(it) if it.to_string().starts_with("--out out: "))
+        );
+    }
 }

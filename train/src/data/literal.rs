@@ -36,7 +36,7 @@ impl Reader {
             Some('{') => self.dict(depth),
             Some('[') => self.list(']', depth),
             Some('(') => self.list(')', depth),
-            Some('\'' | '"') => self.string().map(Value::String),
+            Some('\'' | '"') => self.strings().map(Value::String),
             Some(c) if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => self.number(),
             Some(c) if c.is_ascii_alphabetic() => self.word(),
             _ => Err(self.expected("a value")),
@@ -52,7 +52,7 @@ impl Reader {
                 return Ok(Value::Object(fields));
             }
             let key = match self.peek() {
-                Some('\'' | '"') => self.string()?,
+                Some('\'' | '"') => self.strings()?,
                 _ => return Err(self.expected("a quoted key")),
             };
             self.skip_space();
@@ -83,34 +83,67 @@ impl Reader {
         }
     }
 
-    fn string(&mut self) -> Result<String, String> {
-        let quote = self.characters[self.at];
-        self.at += 1;
+    /// A string, or several with nothing but space between: Python takes them for one.
+    fn strings(&mut self) -> Result<String, String> {
         let mut text = String::new();
+        while let Some(quote @ ('\'' | '"')) = self.peek() {
+            self.string(quote, &mut text)?;
+            self.skip_space();
+        }
+        Ok(text)
+    }
+
+    /// Puts the string that opens with `quote` behind `text`.
+    fn string(&mut self, quote: char, text: &mut String) -> Result<(), String> {
+        self.at += 1;
         loop {
             let Some(character) = self.next() else {
                 return Err(self.expected("a closing quote"));
             };
             match character {
-                '\\' => text.push(self.escape()?),
-                c if c == quote => return Ok(text),
+                '\\' => self.escape(text)?,
+                c if c == quote => return Ok(()),
                 c => text.push(c),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<char, String> {
+    fn escape(&mut self, text: &mut String) -> Result<(), String> {
         let character = match self.next() {
+            Some('a') => '\u{7}',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
             Some('n') => '\n',
-            Some('t') => '\t',
             Some('r') => '\r',
-            Some('x') => return self.code(2),
-            Some('u') => return self.code(4),
-            Some('U') => return self.code(8),
+            Some('t') => '\t',
+            Some('v') => '\u{b}',
+            Some('x') => self.code(2)?,
+            Some('u') => self.code(4)?,
+            Some('U') => self.code(8)?,
+            Some('0'..='7') => self.octal(),
             Some(c @ ('\\' | '\'' | '"')) => c,
-            _ => return Err(self.expected("a known escape")),
+            None | Some('N') => return Err(self.expected("a known escape")),
+            Some(c) => {
+                text.push('\\'); // Python keeps it before what it does not know.
+                c
+            }
         };
-        Ok(character)
+        text.push(character);
+        Ok(())
+    }
+
+    /// Up to three digits, the first of which was read.
+    fn octal(&mut self) -> char {
+        self.at -= 1;
+        let mut code = 0;
+        for _ in 0..3 {
+            let Some(digit) = self.peek().and_then(|it| it.to_digit(8)) else {
+                break;
+            };
+            code = 8 * code + digit;
+            self.at += 1;
+        }
+        char::from_u32(code).expect("three octal digits stay below 512")
     }
 
     fn code(&mut self, digits: usize) -> Result<char, String> {
@@ -211,6 +244,10 @@ mod tests {
             ),
             (r"'it\'s \x41\u00e9\n'", json!("it's Aé\n")),
             ("()", json!([])),
+            (r"'\a\b\f\v'", json!("\u{7}\u{8}\u{c}\u{b}")),
+            (r"'\0|\101|\1018|\777|\8'", json!("\0|A|A8|\u{1ff}|\\8")),
+            (r"'a\qb'", json!(r"a\qb")),
+            (r#"['a' "b", 'c']"#, json!(["ab", "c"])),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text), Ok(expected), "{text}");
@@ -220,8 +257,19 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "{", "{'a' 1}", "{1: 2}", "'open", "nan", "1.2.3", "[1 2]", "[] x", r"'\u00'",
-            r"'\q'",
+            "",
+            "{",
+            "{'a' 1}",
+            "{1: 2}",
+            "'open",
+            "nan",
+            "1.2.3",
+            "[1 2]",
+            "[] x",
+            r"'\u00'",
+            r"'\N{BULLET}'",
+            r"'\",
+            "'a' b",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

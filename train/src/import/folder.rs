@@ -1,6 +1,7 @@
 //! What an import writes: a folder that is filled under another name and gets its own when it is whole. Decides nothing about rows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -84,8 +85,8 @@ struct Album {
     folder: PathBuf,
     /// The name of every image that was placed.
     names: HashMap<PathBuf, String>,
-    /// Which image has a name. Names are in small letters here, since some file systems do not tell `A.jpg` from `a.jpg`.
-    taken: HashMap<String, Hash>,
+    /// Every name given and whose it is, by the name in small letters: some file systems do not tell `A.jpg` from `a.jpg`.
+    taken: HashMap<String, (String, Hash)>,
 }
 
 impl Album {
@@ -107,14 +108,17 @@ impl Album {
         let others = (2..).map(|number| format!("{split}-{number}-{plain}"));
         let names = [plain.to_string(), format!("{split}-{plain}")];
         for name in names.into_iter().chain(others) {
-            let fits = match self.taken.get(&name.to_lowercase()) {
-                Some(taken) => *taken == hash,
-                None => put(image, &self.folder.join(&name))?,
+            let given = match self.taken.entry(name.to_lowercase()) {
+                Entry::Occupied(taken) => {
+                    let (given, whose) = taken.get();
+                    (*whose == hash).then(|| given.clone())
+                }
+                Entry::Vacant(free) => put(image, &self.folder.join(&name))?
+                    .then(|| free.insert((name, hash)).0.clone()),
             };
-            if fits {
-                self.taken.insert(name.to_lowercase(), hash);
-                self.names.insert(image.to_owned(), name.clone());
-                return Ok(name);
+            if let Some(given) = given {
+                self.names.insert(image.to_owned(), given.clone());
+                return Ok(given);
             }
         }
         unreachable!("there are as many names as numbers")

@@ -85,7 +85,8 @@ fn spelled(label: &str) -> String {
 /// The keys of a file of relations: label to number.
 fn read_list(path: &Path) -> Result<Vec<String>, Error> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let labels: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+    let text = text.trim_start_matches('\u{feff}'); // Editors on Windows put it there.
+    let labels: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
         let reason = format!("is no JSON object from labels to numbers: {error}");
         corpus(path, reason)
     })?;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use proto::{EntityType, Label, NONE, Ontology};
 use serde_json::{Map, Value, json};
 
-use crate::data::{self, LineError, Record};
+use crate::data::{self, Head, LineError, Record};
 
 /// What the labels mean that MORE does not have. `alumi` is MNRE's own spelling.
 const DEFINITIONS: [(&str, &str); 11] = [
@@ -31,13 +31,16 @@ const DEFINITIONS: [(&str, &str); 11] = [
     ("/misc/loc/held_on", "the event is held at the place"),
 ];
 
-/// The record of a row.
-pub(super) fn record(mut fields: Map<String, Value>) -> Result<Record, LineError> {
-    let whole = fields
-        .shift_remove("box")
-        .unwrap_or_else(|| json!([0.5, 0.5, 1, 1]));
+/// The record of a row, and `h` as the entity it also is, if the row says where.
+pub(super) fn record(mut fields: Map<String, Value>) -> Result<(Record, Option<Head>), LineError> {
+    let whole = fields.shift_remove("box").filter(|it| !it.is_null());
+    let whole = whole.unwrap_or_else(|| json!([0.5, 0.5, 1, 1]));
+    let entity = match fields.get("h") {
+        Some(Value::Object(object)) if has(object, "pos") => Some(data::head(object)?),
+        _ => None,
+    };
     let (head, tail) = (fields.shift_remove("h"), fields.shift_remove("t"));
-    if tail.as_ref().is_some_and(|it| it.get("box").is_some()) {
+    if matches!(&tail, Some(Value::Object(it)) if has(it, "box")) {
         let reason = "is the entity's; the object with a box is `h`".to_owned();
         return Err(LineError::Field("t.box", reason));
     }
@@ -46,14 +49,22 @@ pub(super) fn record(mut fields: Map<String, Value>) -> Result<Record, LineError
         if let Value::Object(object) = &mut it {
             // Its `pos` is a span of tokens.
             object.shift_remove("pos");
-            object.entry("box").or_insert(whole);
+            if !has(object, "box") {
+                object.insert("box".to_owned(), whole);
+            }
         }
         ("t".to_owned(), it)
     }));
-    data::record(&fields).map_err(|error| match error {
+    let record = data::record(&fields).map_err(|error| match error {
         LineError::Field(field, reason) => LineError::Field(theirs(field), reason),
         syntax @ LineError::Syntax(_) => syntax,
-    })
+    })?;
+    Ok((record, entity))
+}
+
+/// Whether a key is there and has a value.
+fn has(fields: &Map<String, Value>, key: &str) -> bool {
+    fields.get(key).is_some_and(|it| !it.is_null())
 }
 
 /// What MNRE calls a field of ours.

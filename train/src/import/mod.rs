@@ -106,6 +106,9 @@ pub fn run(options: &ImportOptions) -> Result<Report, Error> {
     for split in &found.splits {
         splits.push((split, rows::read(&split.rows, &options.manner)?));
     }
+    if splits.iter().all(|(_, rows)| rows.is_empty()) {
+        return Err(corpus(&options.src, "has no rows").into());
+    }
     let labels = Labels::gather(&options.manner, found.relations.as_deref(), &splits)?;
     let photos = Photos::decode(&splits);
     let mut sorter = Sorter::new(&labels, &photos);

@@ -1,14 +1,16 @@
 //! Every image that rows name, decoded once, as training will decode it. Keeps sizes and hashes and lets the pixels go.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::ErrorKind;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use blake3::Hash;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use vision::Limits;
 
-use super::check::{Size, image_name};
+use super::check::Size;
 use super::find::SplitFiles;
 use super::rows::{Reason, Rejection, Row};
 use crate::progress;
@@ -31,9 +33,7 @@ impl Photos {
         let mut paths = BTreeSet::new();
         for (files, rows) in splits {
             let records = rows.iter().filter_map(|row| row.record.as_ref().ok());
-            let names = records.map(|record| &record.img_id);
-            let inside = names.filter(|name| image_name(name).is_ok());
-            paths.extend(inside.map(|name| files.images.join(name)));
+            paths.extend(records.filter_map(|record| record.image_in(&files.images).ok()));
         }
         let bar = progress::bar(paths.len(), "images");
         let paths: Vec<PathBuf> = paths.into_iter().collect();
@@ -54,15 +54,27 @@ impl Photos {
 }
 
 fn read(path: &Path) -> Result<Photo, Rejection> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        let reason = match error.kind() {
-            ErrorKind::NotFound => Reason::ImageMissing,
-            _ => Reason::ImageUnreadable,
-        };
-        reason.because(format!("{}: {error}", path.display()))
-    })?;
-    let photo = vision::decode(&bytes, &Limits::default())
-        .map_err(|error| Reason::ImageUnreadable.because(format!("{}: {error}", path.display())))?;
+    let because =
+        |reason: Reason, why: &dyn Display| reason.because(format!("{}: {why}", path.display()));
+    let unread = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound => because(Reason::ImageMissing, &error),
+        _ => because(Reason::ImageUnreadable, &error),
+    };
+    let broken = |error: vision::Error| because(Reason::ImageUnreadable, &error);
+    // A pipe would never end, and what is too large is not read to be refused.
+    let limits = Limits::default();
+    let file = fs::metadata(path).map_err(unread)?;
+    if !file.is_file() {
+        return Err(because(Reason::ImageUnreadable, &"is no file"));
+    }
+    if file.len() > limits.max_bytes as u64 {
+        return Err(broken(vision::Error::TooManyBytes {
+            got: file.len() as usize,
+            limit: limits.max_bytes,
+        }));
+    }
+    let bytes = fs::read(path).map_err(unread)?;
+    let photo = vision::decode(&bytes, &limits).map_err(broken)?;
     Ok(Photo {
         size: photo.pixels.dimensions(),
         hash: blake3::hash(&bytes),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-use super::{Manner, mnre};
+use super::{Manner, check, mnre};
 use crate::Error;
 use crate::data::{self, LineError, Record};
 
@@ -17,7 +17,7 @@ pub enum Reason {
     Syntax,
     /// A field is missing or not of the right kind.
     Field,
-    /// The name of the image leads out of the folder of images.
+    /// The name of the image may lead out of the folder of images.
     ImageName,
     /// There is no such image.
     ImageMissing,
@@ -29,10 +29,16 @@ pub enum Reason {
     BoxOutside,
     /// The image or the object is so narrow that a model cannot be shown it.
     TooNarrow,
-    /// The entity's span holds no token, or tokens that the text does not have.
+    /// An entity's span holds no token, or tokens that the text does not have.
     SpanOutside,
-    /// The tokens in the entity's span are not its name.
+    /// The tokens in an entity's span are not its name.
     SpanMismatch,
+    /// The entity is blank.
+    EntityEmpty,
+    /// The text has other words than the tokens, or none.
+    TextMismatch,
+    /// The text holds a token that steers a conversation: no model takes it.
+    ControlToken,
     /// The label is not among those of the corpus, or not in the ontology.
     UnknownLabel,
     /// An earlier row of the split is the same.
@@ -55,6 +61,9 @@ impl Reason {
             Self::TooNarrow => "too-narrow",
             Self::SpanOutside => "span-outside",
             Self::SpanMismatch => "span-mismatch",
+            Self::EntityEmpty => "entity-empty",
+            Self::TextMismatch => "text-mismatch",
+            Self::ControlToken => "control-token",
             Self::UnknownLabel => "unknown-label",
             Self::Duplicate => "duplicate",
             Self::Contradiction => "contradiction",
@@ -112,11 +121,15 @@ pub(super) fn read(path: &Path, manner: &Manner) -> Result<Vec<Row>, Error> {
 
 fn parse(line: &str, manner: &Manner) -> Result<Record, Rejection> {
     let record = data::parse_fields(line).and_then(|fields| match manner {
-        Manner::More { .. } => data::record(&fields),
+        Manner::More { .. } => Ok((data::record(&fields)?, None)),
         Manner::Mnre => mnre::record(fields),
     });
-    record.map_err(|error| match error {
+    let (record, other) = record.map_err(|error| match error {
         LineError::Syntax(detail) => Reason::Syntax.because(detail),
         LineError::Field(field, detail) => Reason::Field.because(format!("`{field}` {detail}")),
-    })
+    })?;
+    if let Some(other) = other {
+        check::span(&record.token, &other)?;
+    }
+    Ok(record)
 }

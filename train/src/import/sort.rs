@@ -106,13 +106,14 @@ impl<'a> Sorter<'a> {
         files: &SplitFiles,
         record: &mut Record,
     ) -> Result<(PathBuf, Hash, bool), Rejection> {
-        check::image_name(&record.img_id)?;
-        let image = files.images.join(&record.img_id);
+        let image = record.image_in(&files.images);
+        let image = image.map_err(|why| Reason::ImageName.because(why))?;
         let Photo { size, hash } = self.photos.get(&image)?;
         let cut = check::cut(record.t.pos)?;
         record.t.pos = cut.unwrap_or(record.t.pos);
         check::wide_enough(record.t.pos, size)?;
-        check::span(record)?;
+        check::span(&record.token, &record.h)?;
+        check::text(record)?;
         record.relation = self.labels.resolve(&record.relation)?;
         Ok((image, hash, cut.is_some()))
     }

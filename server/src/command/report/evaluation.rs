@@ -70,7 +70,7 @@ fn reasoning(raw: &str) -> String {
 
 /// The image inside the page; a file that has gone missing leaves a gap.
 fn picture(images: &Path, answer: &Answered) -> Option<String> {
-    let file = fs::read(images.join(&answer.record.img_id)).ok()?;
+    let file = fs::read(answer.record.image_in(images).ok()?).ok()?;
     let pixels = vision::decode(&file, &vision::Limits::default()).ok()?;
     let (width, height) = pixels.pixels.dimensions();
     let object = answer.region;

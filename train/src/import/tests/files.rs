@@ -37,6 +37,22 @@ fn too_many_bad_rows_leave_nothing_behind() {
 }
 
 #[test]
+fn a_corpus_without_rows_is_told_so() {
+    let corpus = Corpus::more(&[]);
+    let error = corpus.import(1.0).expect_err("there is nothing to sort");
+    assert!(matches!(error, Error::Files(_)), "{error}");
+    assert!(error.to_string().ends_with("has no rows"), "{error}");
+    assert_eq!(corpus.beside(), Vec::<String>::new());
+}
+
+#[test]
+fn a_mark_before_the_list_of_relations_is_skipped() {
+    let corpus = Corpus::more(&[ROW.to_owned()]);
+    corpus.write("rel2id.json", format!("\u{feff}{RELATIONS}").as_bytes());
+    corpus.import(0.0).expect("the list is whole");
+}
+
+#[test]
 fn a_taken_folder_is_left_alone() {
     let corpus = Corpus::more(&[ROW.to_owned()]);
     fs::create_dir(corpus.out("")).expect("a new folder");
@@ -157,6 +173,23 @@ fn names_that_differ_in_capitals_are_two_names() {
     let records = corpus.records("train");
     let names: Vec<_> = records.iter().map(|it| it.img_id.as_str()).collect();
     assert_eq!(names, ["a.png", "train-A.png"]);
+}
+
+/// The same image under two such names keeps the first.
+#[test]
+fn an_image_has_one_name_however_it_is_spelled() {
+    let other = but(ROW, "a.png", "A.png").replace("ann lee", "lee");
+    let corpus = Corpus::more(&[ROW.to_owned(), other]);
+    corpus.image("img_org/train/A.png", 64, 48, 1);
+    corpus.write("txt/test.txt", but(ROW, "a.png", "A.PNG").as_bytes());
+    corpus.image("img_org/test/A.PNG", 64, 48, 1);
+    corpus.import(0.0).expect("all rows are good");
+    let records = ["train", "test"]
+        .map(|split| corpus.records(split))
+        .concat();
+    let names: Vec<_> = records.iter().map(|it| it.img_id.as_str()).collect();
+    assert_eq!(names, ["a.png"; 3]);
+    assert!(corpus.out("images/a.png").is_file());
 }
 
 /// A copy would be a second file: writing to it would leave the first as it was.

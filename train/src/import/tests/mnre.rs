@@ -95,6 +95,26 @@ fn mnre_brings_its_own_ontology() {
     );
 }
 
+#[test]
+fn both_spans_hold_their_names() {
+    let row = |part, other| but(MNRE_ROW, part, other);
+    let rows = [
+        row("'pos': [3, 5]", "'pos': [4, 6]"),
+        row("'pos': [3, 5]", "'pos': [30, 50]"),
+        row("'pos': [3, 5]", "'pos': [5]"),
+        row("'Ann Lee', 'pos': [3, 5]", "['Ann', 'Lee'], 'box': None"),
+    ];
+    let corpus = mnre(&rows, None);
+    run(&corpus.options(Manner::Mnre, 1.0)).expect("the last row says nothing of a span");
+    let rejected = corpus.rejected();
+    let reasons: Vec<_> = rejected.iter().map(|it| it.2.as_str()).collect();
+    assert_eq!(reasons, ["span-mismatch", "span-outside", "field"]);
+    assert!(rejected[2].3.starts_with("`h.pos`"), "{rejected:?}");
+    let record = &corpus.records("train")[0];
+    assert_eq!(record.t.name, "Ann Lee");
+    assert_eq!(format!("{:?}", record.bbox()), "[0.5, 0.5, 1.0, 1.0]");
+}
+
 /// MNRE's own repository has no list of relations.
 #[test]
 fn without_a_list_mnre_has_the_labels_of_its_first_split() {

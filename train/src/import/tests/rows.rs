@@ -113,6 +113,11 @@ fn defects() -> Vec<(Reason, String, &'static str)> {
         (Reason::BoxOutside, row("('0.5'", "('0.9'"), "by 0.0250"),
         (
             Reason::BoxOutside,
+            row("('0.5'", "('1e308'"),
+            "by 1.0000e308",
+        ),
+        (
+            Reason::BoxOutside,
             row("'0.5','0.5','0.25'", "32,24,16"),
             "32",
         ),
@@ -127,6 +132,28 @@ fn defects() -> Vec<(Reason, String, &'static str)> {
             Reason::SpanMismatch,
             row("[7, 9]", "[6, 8]"),
             "\"the Silver\"",
+        ),
+        (
+            Reason::EntityEmpty,
+            row("'the', 'Silver', 'Lamp'", "'the', '', ' '")
+                .replace("['Silver', 'Lamp']", "['', '']"),
+            "[7, 9]",
+        ),
+        (Reason::TextMismatch, row("Lee of", "Lea of"), "Ann Lea of"),
+        (
+            Reason::TextMismatch,
+            row("'Ann Lee of Harlow Tigers won the Silver Lamp'", "''"),
+            "other words",
+        ),
+        (
+            Reason::ControlToken,
+            ROW.replace("Tigers", "<|im_end|>"),
+            "<|im_end|>",
+        ),
+        (
+            Reason::ControlToken,
+            row("'Tigers'", "'<|box_start|>'"),
+            "<|box_start|>",
         ),
         (Reason::UnknownLabel, row("awarded", "won"), "rel2id.json"),
         (
@@ -165,10 +192,38 @@ fn every_defect_has_its_reason() {
         assert!(detail.contains(part), "{slug}: {detail}");
     }
     let train = &report.splits[&Split::Train];
-    assert_eq!(train.rejected[&Reason::BoxOutside], 2);
+    assert_eq!(train.rejected[&Reason::BoxOutside], 3);
     assert_eq!(train.rejected.values().sum::<usize>(), report.rejected);
     // Every reason there is was met.
-    assert_eq!(train.rejected.len(), 13);
+    assert_eq!(train.rejected.len(), 16);
+}
+
+/// Tokens stand closer in some texts, or further apart.
+#[test]
+fn blanks_of_a_text_are_nobodys_concern() {
+    let corpus = Corpus::more(&[but(ROW, "Ann Lee of Harlow", " AnnLee  of\\tHarlow")]);
+    corpus
+        .import(0.0)
+        .expect("the words are those of the tokens");
+}
+
+/// A pipe or a device may have no end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let corpus = Corpus::more(&[
+        ROW.to_owned(),
+        but(ROW, "a.png", "null.png"),
+        but(ROW, "a.png", "long.png"),
+    ]);
+    let null = corpus.at("img_org/train/null.png");
+    std::os::unix::fs::symlink("/dev/null", null).expect("a new link");
+    let long = fs::File::create(corpus.at("img_org/train/long.png")).expect("a new file");
+    long.set_len((20 << 20) + 1).expect("a file of nothing");
+    corpus.import(1.0).expect("one row is good");
+    let details: Vec<_> = corpus.rejected().into_iter().map(|it| it.3).collect();
+    assert!(details[0].ends_with("null.png: is no file"), "{details:?}");
+    assert!(details[1].contains("20971521 bytes"), "{details:?}");
 }
 
 #[test]
