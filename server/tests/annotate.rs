@@ -167,6 +167,53 @@ fn a_run_that_stops_says_why_by_its_code() {
     }
 }
 
+/// What cannot be written is found out before anything is paid.
+#[test]
+fn results_that_cannot_be_are_refused_before_the_first_question() {
+    let (folder, (expert, _runtime)) = (folder(1), useless());
+    for name in ["taken", "out.rejected"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a new folder");
+    }
+    let resume: &[&str] = &["--model", "m", "--resume"];
+    let filter: &[&str] = &["--filter-only"];
+    for (mode, args, named) in [
+        (resume, ["--out", "taken"], ["--out", "taken"]),
+        (resume, ["--out", "new/"], ["--out", "new/"]),
+        (resume, ["--out", "out"], ["rejected", "is a folder"]),
+        (resume, ["--out", "no/out"], ["--out", "no is no folder"]),
+        (resume, ["--journal", "taken"], ["--journal", "taken"]),
+        (resume, ["--journal", "no/j"], ["--journal", "no is no"]),
+        (
+            resume,
+            ["--min-chars", "5000"],
+            ["--min-chars", "--max-chars"],
+        ),
+        (
+            resume,
+            ["--max-tokens", "1000001"],
+            ["--max-tokens", "1000000"],
+        ),
+        (filter, ["--journal", "none"], ["--journal", "none"]),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_more-r1"));
+        command
+            .args(["data", "annotate", "--data", "data.jsonl", "--images", "."])
+            .args(["--base-url", &expert.base_url])
+            .args(mode)
+            .args(args)
+            .current_dir(folder.path());
+        if args[0] != "--out" {
+            command.args(["--out", "out.jsonl"]);
+        }
+        let output = command.output().expect("the binary runs");
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
+        assert!(named.iter().all(|it| line.contains(it)), "{args:?}: {line}");
+    }
+    assert!(expert.asked().is_empty());
+    assert!(!folder.path().join("out.jsonl.journal").exists());
+}
+
 /// Two names of one file would have the one written over the other.
 #[test]
 fn nothing_is_written_over() {
@@ -261,24 +308,27 @@ fn a_killed_run_asks_nobody_twice_who_has_answered() {
         .stdout(Stdio::null())
         .spawn()
         .expect("the binary runs");
-    let lines = || {
+    let answers = || {
         let text = std::fs::read_to_string(&journal).unwrap_or_default();
-        text.matches('\n').count()
+        let whole = text.split_inclusive('\n').filter(|it| it.ends_with('\n'));
+        whole.filter(|it| it.contains("\"answer\":\"")).count()
     };
     let begin = Instant::now();
-    while lines() < 4 {
+    while answers() < 4 {
         assert!(begin.elapsed() < Duration::from_mins(1), "no answers");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("still our child");
     child.wait().expect("still our child");
-    let before = lines();
+    let before = answers();
     let resume = [&args[..], &["--resume"]].concat();
     let output = annotate(folder.path(), &expert.base_url, &resume).output();
     let (code, summary) = ended(&output.expect("the binary runs"));
     assert_eq!((code, &summary["resumed"]), (0, &json!(before)));
     assert_eq!(summary["answered"], 12 - before);
-    // Two were under way when it was killed: those alone may have been asked twice.
+    // Two were under way when it was killed: those alone may have been asked twice, and count each time.
     let asked = expert.asked().len();
     assert!(asked <= 12 + 2, "{asked}");
+    let spent = summary["completion_tokens"].as_u64().expect("a number");
+    assert!(spent >= 100 * asked as u64, "{spent} for {asked}");
 }

@@ -70,28 +70,31 @@ fn refused(output: &Output) -> String {
     line
 }
 
-const FILES: [&str; 3] = ["easy.jsonl", "hard.jsonl", "answers.jsonl"];
+const FILES: [&str; 4] = ["easy.jsonl", "hard.jsonl", "refused.jsonl", "answers.jsonl"];
 
 #[test]
-fn wrong_and_unreadable_answers_are_hard_and_all_others_easy() {
+fn right_answers_are_easy_others_hard_and_some_records_are_refused() {
     let folder = corpus();
     let output = split(folder.path(), "out", &["--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let out = folder.path().join("out");
     let facts = lines(folder.path().join("facts.jsonl"));
-    let [easy, hard, answers] = FILES.map(|name| lines(out.join(name)));
+    let [easy, hard, refused_facts, answers] = FILES.map(|name| lines(out.join(name)));
     let answers = &answers[1..];
     assert_eq!(answers.len(), FACTS);
     // Whoever said what the fact says is easy; the order stays, and so does the fact.
     let said = |row: usize| answers[row]["said"] == facts[row]["relation"];
     let kind = |wanted: bool| -> Vec<Value> {
-        let rows = (0..FACTS).filter(|&row| said(row) == wanted);
+        let rows = (0..FACTS).filter(|&row| row != 5 && said(row) == wanted);
         rows.map(|row| facts[row].clone()).collect()
     };
     assert_eq!((&easy, &hard), (&kind(true), &kind(false)));
     assert!(easy.len() >= 5, "the mini knows its world: {answers:?}");
-    assert!(hard.contains(&facts[3]) && hard.contains(&facts[5]));
+    assert!(hard.contains(&facts[3]));
+    assert_eq!(refused_facts, [facts[5].clone()]);
     assert_eq!(answers[5]["said"], Value::Null);
+    assert_eq!(answers[5]["refused"], json!(true));
+    assert!(answers[3].get("refused").is_none());
     let fault = answers[5]["fault"].as_str().expect("a reason");
     assert!(fault.contains("text"), "{fault}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
@@ -100,10 +103,8 @@ fn wrong_and_unreadable_answers_are_hard_and_all_others_easy() {
         (count("easy"), count("hard"))
     };
     assert_eq!(counts(&report), (easy.len(), hard.len()));
-    assert_eq!(
-        (&report["records"], &report["unparsable"], &report["kept"]),
-        (&json!(FACTS), &json!(1), &json!(0))
-    );
+    let few = ["records", "refused", "unparsable", "kept"].map(|key| &report[key]);
+    assert_eq!(few, [&json!(FACTS), &json!(1), &json!(0), &json!(0)]);
     let (none, other) = (counts(&report["none"]), counts(&report["other"]));
     assert_eq!((none.0 + other.0, none.1 + other.1), counts(&report));
     assert_eq!(counts(&report["relations"]["/loc/loc/contain"]).1, 1);
@@ -115,7 +116,9 @@ fn wrong_and_unreadable_answers_are_hard_and_all_others_easy() {
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(table.starts_with("records     2\n"), "{table}");
     let few = FILES.map(|name| lines(folder.path().join("few").join(name)).len());
-    assert_eq!((few[0] + few[1], few[2]), (2, 3));
+    assert_eq!((few[0] + few[1], few[2], few[3]), (2, 0, 3));
+    // A path that ends in `..` names no folder to write.
+    assert!(refused(&split(folder.path(), "few/..", &[])).contains("few/.."));
 }
 
 #[test]
@@ -127,31 +130,25 @@ fn an_interrupted_split_ends_where_an_uninterrupted_one_does() {
     let output = split(folder.path(), "whole", &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 
-    // A photo that is not there ends the run; answers to the batches before it stay.
+    // A kill leaves the answers so far, and may leave a line without its end.
+    let kept = 4;
+    let whole = fs::read_to_string(folder.path().join("whole/answers.jsonl")).expect("written");
+    let answered: Vec<&str> = whole.lines().take(1 + kept).collect();
+    let torn = answered.join("\n") + "\n{\"row\":";
+    let journal = folder.path().join("cut.part/answers.jsonl");
+    fs::create_dir(folder.path().join("cut.part")).expect("a new folder");
+    fs::write(&journal, &torn).expect("a new file");
     let facts = lines(folder.path().join("facts.jsonl"));
     let photo = |row: usize| {
         let name = facts[row]["img_id"].as_str().expect("a name");
         folder.path().join("data/images").join(name)
     };
-    let hidden = folder.path().join("hidden");
-    assert_ne!(photo(0), photo(FACTS - 1), "facts about two photos");
-    fs::rename(photo(FACTS - 1), &hidden).expect("it is there");
-    let output = split(folder.path(), "cut", &[]);
-    assert!(!output.status.success(), "{output:?}");
-    assert!(!folder.path().join("cut").exists());
-    let journal = folder.path().join("cut.part/answers.jsonl");
-    let answered = lines(&journal);
-    let kept = answered.len() - 1;
-    assert!((2..FACTS).contains(&kept), "{kept}");
-    // What a kill may leave besides: a line without its end.
-    let torn = fs::read_to_string(&journal).expect("written") + "{\"row\":";
-    fs::write(&journal, &torn).expect("writable");
-
     assert!(refused(&split(folder.path(), "cut", &[])).contains("--resume"));
     let other = refused(&split(folder.path(), "cut", &["--resume", "--limit", "8"]));
     assert!(other.contains("another number of records"), "{other}");
     // The answers of another model are not gone on with.
-    let hash = answered[0]["model"].as_str().expect("a digest");
+    let head: Value = serde_json::from_str(answered[0]).expect("a line of JSON");
+    let hash = head["model"].as_str().expect("a digest");
     fs::write(&journal, torn.replace(hash, "0123")).expect("writable");
     let other = refused(&split(folder.path(), "cut", &["--resume"]));
     assert!(
@@ -160,8 +157,15 @@ fn an_interrupted_split_ends_where_an_uninterrupted_one_does() {
     );
     fs::write(&journal, &torn).expect("writable");
 
-    // What was answered is not asked again: its photos are gone.
+    // A photo that is not there is found out before the next answer; those so far stay.
+    let hidden = folder.path().join("hidden");
+    fs::rename(photo(FACTS - 1), &hidden).expect("it is there");
+    let line = refused(&split(folder.path(), "cut", &["--resume"]));
+    assert!(line.contains("facts.jsonl: record "), "{line}");
+    assert_eq!(lines(&journal).len(), 1 + kept);
     fs::rename(&hidden, photo(FACTS - 1)).expect("it is there");
+
+    // What was answered is not asked again: its photos are gone.
     let asked: Vec<_> = (kept..FACTS).map(photo).collect();
     for photo in (0..kept).map(photo).filter(|photo| !asked.contains(photo)) {
         let _ = fs::remove_file(photo); // Several facts are about one photo.
@@ -180,6 +184,27 @@ fn facts_that_cannot_be_judged_are_refused_before_any_answer() {
     fs::write(&path, facts.replace("/loc/loc/contain", "/loc/loc/near")).expect("writable");
     let line = refused(&split(folder.path(), "out", &[]));
     assert!(line.contains("/loc/loc/near"), "{line}");
+    let named = |facts: &[Value]| {
+        let facts: Vec<String> = facts.iter().map(|it| format!("{it}\n")).collect();
+        fs::write(&path, facts.concat()).expect("writable");
+        refused(&split(folder.path(), "out", &[]))
+    };
+    let good: Vec<Value> = facts
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a fact"))
+        .collect();
+    let mut outside = good.clone();
+    outside[6]["t"]["pos"] = json!([1.5, 0.5, 0.2, 0.2]);
+    let line = named(&outside);
+    assert!(line.contains("facts.jsonl: record 7: "), "{line}");
+    for image in ["nowhere.jpg", "text.jpg"] {
+        fs::write(folder.path().join("data/images/text.jpg"), "no image").expect("a new file");
+        let mut bad = good.clone();
+        bad[FACTS - 1]["img_id"] = json!(image);
+        let line = named(&bad);
+        let number = format!("facts.jsonl: record {FACTS}: ");
+        assert!(line.contains(&number) && line.contains(image), "{line}");
+    }
     fs::remove_file(&path).expect("it is there");
     assert!(refused(&split(folder.path(), "out", &[])).contains("--data facts.jsonl"));
     for name in ["out", "out.part"] {

@@ -25,6 +25,8 @@ pub enum Reply {
     Late(Duration),
     /// Writes the right answer after a while, without saying what it took.
     Silent,
+    /// Writes the right answer and claims that it took more tokens than there are.
+    Boast,
     /// Sends who asks to this address.
     Moved(String),
     /// A status, a body, seconds for `Retry-After`.
@@ -55,6 +57,9 @@ pub struct Expert {
     pub base_url: String,
     inner: Arc<Inner>,
 }
+
+/// What an answer takes of the question and of itself, in tokens.
+const MODEST: [u64; 2] = [1000, 100];
 
 /// What happens to the `usize`-th request about an entity, counted from 0.
 type Script = dyn Fn(&str, usize) -> Reply + Send + Sync;
@@ -160,10 +165,11 @@ async fn answer(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Strin
     };
     let _leaves = Leaves(Arc::clone(&inner));
     match reply {
-        Reply::Write(text) => written(&text, true),
+        Reply::Write(text) => written(&text, &MODEST),
+        Reply::Boast => written(&right(), &[u64::MAX; 2]),
         Reply::Silent => {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            written(&right(), false)
+            written(&right(), &[])
         }
         Reply::Moved(address) => {
             let place = [(header::LOCATION, address)];
@@ -171,7 +177,7 @@ async fn answer(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Strin
         }
         Reply::Late(time) => {
             tokio::time::sleep(time).await;
-            written(&right(), true)
+            written(&right(), &MODEST)
         }
         Reply::Status(code, body, wait) => {
             let status = StatusCode::from_u16(code).expect("a status");
@@ -201,10 +207,11 @@ impl Drop for Leaves {
     }
 }
 
-fn written(text: &str, usage: bool) -> Response {
+/// An answer that took this many tokens of the question and of itself, if it says so.
+fn written(text: &str, usage: &[u64]) -> Response {
     let mut reply = json!({"choices": [{"message": {"role": "assistant", "content": text}}]});
-    if usage {
-        reply["usage"] = json!({"prompt_tokens": 1000, "completion_tokens": 100});
+    if let [prompt, completion] = usage {
+        reply["usage"] = json!({"prompt_tokens": prompt, "completion_tokens": completion});
     }
     Ok::<_, Infallible>(axum::Json(reply)).into_response()
 }

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::serve::ListenerExt as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::guide::response_ids;
 use model::tokenizer::Tokenizer;
 use model::{Extractor, Files, Options};
 use proto::Ontology;
+use serde_json::json;
 use server::annotate::{Asking, ExpertSettings, Stop, filter, run};
 use server::app::{AppState, RequestLimits, Setup};
 use server::engine::Engine;
@@ -18,6 +22,7 @@ use tests::annotation::{Folder, adds_up, asking, line, resumed};
 use tests::expert::{Expert, Reply, right};
 use tests::question::photo;
 use tests::{DEADLINE, LIMITS, setup, socket};
+use tokio::net::TcpListener;
 use train::annotate::{Lengths, Reason};
 
 fn once_each(expert: &Expert, records: usize) {
@@ -364,16 +369,66 @@ async fn who_gives_up_lets_the_others_wait() {
     assert!(times[1] - times[0] >= Duration::from_secs(1), "{times:?}");
 }
 
-/// How far guesses fall short is not known before an answer says what it took: until then nobody asks beside another.
+/// Under a budget the first request goes alone; an expert that does not say what it took is then asked by several all the same.
 #[tokio::test]
-async fn under_a_budget_nothing_is_learned_from_silence() {
+async fn an_expert_that_does_not_count_keeps_nobody_waiting() {
     let (folder, expert) = (Folder::new(5), Expert::start(|_, _| Reply::Silent).await);
     let asking = Asking {
         budget: Some(10.0),
         ..asking(&expert)
     };
     assert_eq!(folder.run(&asking).await.kept, 5);
-    assert_eq!(expert.most(), 1);
+    assert!(expert.most() > 1);
+}
+
+/// `Retry-After` is also for those whose turn was given out before.
+#[tokio::test]
+async fn who_has_a_turn_waits_too() {
+    let number = AtomicUsize::new(0);
+    let expert = Expert::start(move |_, _| match number.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::Status(429, "{}", Some(1)),
+        _ => Reply::Write(right()),
+    });
+    let (folder, expert) = (Folder::new(3), expert.await);
+    let asking = Asking {
+        per_minute: 120,
+        ..asking(&expert)
+    };
+    assert_eq!(folder.run(&asking).await.kept, 3);
+    let times: Vec<Instant> = expert.asked().iter().map(|it| it.at).collect();
+    assert!(times[1] - times[0] >= Duration::from_secs(1), "{times:?}");
+}
+
+/// What is claimed to be more than anybody can take says nothing.
+#[tokio::test]
+async fn an_impossible_count_is_none() {
+    let expert = Expert::start(|_, _| Reply::Boast).await;
+    let folder = Folder::new(3);
+    let summary = folder.run(&asking(&expert)).await;
+    assert_eq!((summary.kept, summary.usage.completion_tokens), (3, 300));
+}
+
+/// An expert that closes connections it kept open is asked on a new one.
+#[tokio::test]
+async fn no_connection_is_used_twice() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let expert = Expert::right().await; // only for the settings around it
+    let mut asking = asking(&expert);
+    asking.expert.base_url = format!("http://{address}/v1");
+    asking.concurrency = 1;
+    let paths = Router::new().fallback(|_: String| async {
+        let message = json!({"role": "assistant", "content": right()});
+        axum::Json(json!({"choices": [{"message": message}]}))
+    });
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let listener = listener.tap_io(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    tokio::spawn(async move { axum::serve(listener, paths).await });
+    assert_eq!(Folder::new(3).run(&asking).await.kept, 3);
+    assert_eq!(connections.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
@@ -464,6 +519,10 @@ async fn a_journal_is_never_begun_anew() {
         assert!(error.to_string().contains("--resume"), "{error}");
         let _ = std::fs::remove_file(&folder.job.out); // the journal alone is enough
     }
+    std::fs::remove_file(&folder.job.journal).expect("it was written");
+    let error = run(&folder.job, &asking(&expert)).await;
+    let error = error.expect_err("the rejected facts are there");
+    assert!(error.to_string().contains(".rejected"), "{error}");
     once_each(&expert, 2);
 }
 

@@ -131,10 +131,12 @@ impl Examples<'_> {
             self.ontology,
             &record.text,
             &entity,
-        )?;
+        );
+        let question = question.map_err(|error| fault(error.to_string()))?;
         let prompt = self
             .checkpoint
-            .prompt(&question, &Checkpoint::grids(&patches))?;
+            .prompt(&question, &Checkpoint::grids(&patches));
+        let prompt = prompt.map_err(|error| fault(error.to_string()))?;
         Ok(Asked { prompt, patches })
     }
 

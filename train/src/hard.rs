@@ -2,17 +2,19 @@
 //! the model's answers; trains nothing and draws nothing.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use model::{Extractor, Terms};
 use proto::{NONE, Ontology};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ask::{Asker, Reply};
 use crate::data::{Record, records_of, write_lines};
-use crate::example::check_labels;
+use crate::example::{check_labels, object, read_photo};
 use crate::journal::{Head, Journal, Line};
+use crate::part::check_free;
 use crate::{Error, progress};
 
 const ANSWERS: &str = "answers.jsonl";
@@ -28,7 +30,7 @@ pub struct HardOptions {
     pub limit: Option<usize>,
     /// Records answered together; the answers do not depend on it.
     pub batch_size: usize,
-    /// The folder to write; must not be there.
+    /// The folder to write; must not be there, or be empty.
     pub out: PathBuf,
     /// Go on with what an interrupted run has left beside it.
     pub resume: bool,
@@ -41,6 +43,45 @@ pub struct Counts {
     pub easy: usize,
     /// Answered wrong, or not to be read.
     pub hard: usize,
+    /// Not answered: the model refuses such a question.
+    pub refused: usize,
+}
+
+impl Counts {
+    fn of(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Easy => &mut self.easy,
+            Kind::Hard => &mut self.hard,
+            Kind::Refused => &mut self.refused,
+        }
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Easy,
+    Hard,
+    Refused,
+}
+
+impl Kind {
+    /// Every kind, and the file of its records.
+    const FILES: [(Self, &'static str); 3] = [
+        (Self::Easy, "easy.jsonl"),
+        (Self::Hard, "hard.jsonl"),
+        (Self::Refused, "refused.jsonl"),
+    ];
+
+    fn new(record: &Record, line: &Line) -> Self {
+        if line.refused {
+            Self::Refused
+        } else if line.said.as_ref() == Some(&record.relation) {
+            Self::Easy
+        } else {
+            Self::Hard
+        }
+    }
 }
 
 /// What became of the records.
@@ -48,10 +89,10 @@ pub struct Counts {
 pub struct HardReport {
     /// All of them.
     pub records: usize,
-    /// The same, easy and hard.
+    /// The same, by kind.
     #[serde(flatten)]
     pub all: Counts,
-    /// The hard ones whose answer could not be read, or that the model refused.
+    /// The hard ones whose answer could not be read.
     pub unparsable: usize,
     /// Those without a relation.
     pub none: Counts,
@@ -75,42 +116,64 @@ pub struct Sorting {
     data: String,
     /// The folder's name until it is whole.
     part: PathBuf,
+    /// An earlier run has left answers there.
+    begun: bool,
 }
 
 impl Sorting {
     /// Reads the records and finds out whether there is a place for the result: a model takes long to open.
     ///
     /// # Errors
-    /// Records that cannot be read, a folder that is there already, one left by an interrupted run that is not to be resumed.
+    /// Records, photos or boxes that cannot be used, a folder that is there already, one left by an interrupted run that is not to be
+    /// resumed.
     pub fn new(options: HardOptions) -> Result<Self, Error> {
-        let refuse = |path: &Path, reason: &str| Error::Config {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if options.out.exists() {
-            return Err(refuse(&options.out, "is there already"));
-        }
+        check_free(&options.out)?;
         let part = options.out.with_added_extension("part");
-        if part.exists() && !options.resume {
+        let begun = part.exists();
+        if begun && !options.resume {
             let reason = "is there from an interrupted run: give --resume, or remove it";
-            return Err(refuse(&part, reason));
+            return Err(Error::config(part)(reason.to_owned()));
         }
         let bytes = std::fs::read(&options.data).map_err(Error::io(&options.data))?;
         let mut records = records_of(&options.data, &bytes[..])?;
         records.truncate(options.limit.unwrap_or(usize::MAX));
-        Ok(Self {
+        let sorting = Self {
             data: blake3::hash(&bytes).to_hex().to_string(),
             options,
             records,
             part,
-        })
+            begun,
+        };
+        if !begun {
+            sorting.look(0)?;
+        }
+        Ok(sorting)
     }
 
-    /// Asks `extractor` about every record that has no answer yet, and writes `easy.jsonl` and `hard.jsonl` beside the answers.
+    /// Looks at the photos and boxes of all records but the first `kept`. A run that ends at one of them would be lost: answers to a file
+    /// that was mended since are not gone on with.
+    fn look(&self, kept: usize) -> Result<(), Error> {
+        let look = |record: &Record| object(record, &read_photo(&self.options.images, record)?);
+        let records = self.records[kept..].par_iter().enumerate();
+        let bad = records.find_map_first(|(row, record)| Some((row, look(record).err()?)));
+        let Some((row, error)) = bad else {
+            return Ok(());
+        };
+        let reason = match error {
+            Error::Record { image, reason } => format!("{image}: {reason}"),
+            other => other.to_string(),
+        };
+        let number = kept + row + 1;
+        Err(Error::config(&self.options.data)(format!(
+            "record {number}: {reason}"
+        )))
+    }
+
+    /// Asks `extractor` about every record that has no answer yet, and writes a file of each kind beside the answers.
     ///
     /// # Errors
-    /// A relation that the model's ontology lacks, an unreadable image, answers of another model or to other records, files that cannot
-    /// be written. What was answered is kept for the next run. A record the model refuses is a hard one.
+    /// A relation that the model's ontology lacks, photos or boxes that cannot be used, answers of another model or to other records,
+    /// files that cannot be written. What was answered is kept for the next run. What the model refuses is a kind of its own.
     pub fn run(&self, extractor: &Extractor) -> Result<HardReport, Error> {
         let ontology = extractor.ontology();
         check_labels(&ontology, &self.records)?; // better known before the first answer than behind the last
@@ -118,6 +181,9 @@ impl Sorting {
         let head = self.head(extractor, &ontology);
         let (mut journal, mut lines) = Journal::open(&self.part.join(ANSWERS), &head)?;
         let kept = lines.len();
+        if self.begun {
+            self.look(kept)?;
+        }
         let asker = Asker {
             extractor,
             images: &self.options.images,
@@ -158,16 +224,12 @@ impl Sorting {
         }
     }
 
-    /// Writes both kinds and gives the folder its name.
+    /// Writes every kind and gives the folder its name.
     fn write(&self, lines: &[Line]) -> Result<(), Error> {
-        let (easy, hard): (Vec<_>, Vec<_>) = self
-            .records
-            .iter()
-            .zip(lines)
-            .partition(|(record, line)| right(record, line));
-        for (name, kind) in [("easy.jsonl", easy), ("hard.jsonl", hard)] {
-            let records = kind.into_iter().map(|(record, _)| record);
-            write_lines(&self.part.join(name), records)?;
+        for (kind, name) in Kind::FILES {
+            let records = self.records.iter().zip(lines);
+            let records = records.filter(|(record, line)| Kind::new(record, line) == kind);
+            write_lines(&self.part.join(name), records.map(|(record, _)| record))?;
         }
         let out = &self.options.out;
         std::fs::rename(&self.part, out).map_err(Error::io(out))
@@ -175,38 +237,43 @@ impl Sorting {
 }
 
 fn line(row: usize, reply: Reply) -> Line {
-    let (said, fault) = match reply.answer {
-        Ok(answer) => (Some(answer.trace.label), None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    Line { row, said, fault }
-}
-
-fn right(record: &Record, line: &Line) -> bool {
-    line.said.as_ref() == Some(&record.relation)
+    match reply.answer {
+        Ok(answer) => Line {
+            row,
+            said: Some(answer.trace.label),
+            fault: None,
+            refused: false,
+        },
+        Err(error) => Line {
+            row,
+            said: None,
+            fault: Some(error.to_string()),
+            refused: !matches!(error, model::Error::Protocol(_)), // an answer that cannot be read is one
+        },
+    }
 }
 
 fn report(records: &[Record], lines: &[Line]) -> HardReport {
     let mut relations: BTreeMap<String, Counts> = BTreeMap::new();
     for (record, line) in records.iter().zip(lines) {
         let counts = relations.entry(record.relation.clone()).or_default();
-        if right(record, line) {
-            counts.easy += 1;
-        } else {
-            counts.hard += 1;
-        }
+        *counts.of(Kind::new(record, line)) += 1;
     }
     let sum = |wanted: &dyn Fn(&str) -> bool| {
         let chosen = relations.iter().filter(|(name, _)| wanted(name));
         chosen.fold(Counts::default(), |sum, (_, counts)| Counts {
             easy: sum.easy + counts.easy,
             hard: sum.hard + counts.hard,
+            refused: sum.refused + counts.refused,
         })
     };
     HardReport {
         records: records.len(),
         all: sum(&|_| true),
-        unparsable: lines.iter().filter(|line| line.said.is_none()).count(),
+        unparsable: lines
+            .iter()
+            .filter(|line| line.said.is_none() && !line.refused)
+            .count(),
         none: sum(&|name| name == NONE),
         other: sum(&|name| name != NONE),
         relations,

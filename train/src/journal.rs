@@ -79,6 +79,9 @@ pub(crate) struct Line {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The model was not asked: it refuses such a question.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 /// An open journal.
@@ -142,6 +145,7 @@ mod tests {
             row,
             said: (row != 1).then(|| "none".to_owned()),
             fault: (row == 1).then(|| "too long".to_owned()),
+            refused: row == 1,
         }
     }
 

@@ -165,6 +165,11 @@ impl<'a> Desk<'a> {
             let Some(reservation) = self.admit(request.guess).await else {
                 break;
             };
+            let asked = Entry {
+                asked: true,
+                ..self.entry(&request.key, None, reservation.usage())
+            };
+            self.books().journal.append(&asked)?; // a kill does not make it free
             let result = self.expert.ask(request.body.clone()).await;
             let next = self.write_down(request, reservation, result, tried);
             self.ended.notify_waiters();
@@ -229,11 +234,16 @@ impl<'a> Desk<'a> {
                 Verdict::Wait => ended.await,
             }
         };
-        if self.sleep_until(self.pace.turn()).await {
-            return Some(reservation);
+        loop {
+            let turn = self.pace.turn();
+            if !self.sleep_until(turn).await {
+                self.books().ledger.release(reservation);
+                return None;
+            }
+            if self.pace.stands(turn) {
+                return Some(reservation);
+            }
         }
-        self.books().ledger.release(reservation);
-        None
     }
 
     /// Writes down what a request came to, and decides what follows.
@@ -249,9 +259,9 @@ impl<'a> Desk<'a> {
         let set_aside = books.ledger.release(reservation);
         match result {
             Ok(Answer { text, usage }) => {
-                if let Some(usage) = usage {
-                    books.ledger.learn(request.guess, usage);
-                }
+                // Who does not count is believed to take what was guessed.
+                let seen = usage.unwrap_or(request.guess);
+                books.ledger.learn(request.guess, seen);
                 let usage = usage.unwrap_or(set_aside);
                 books.pay(&self.entry(&request.key, Some(text.clone()), usage))?;
                 books.answered += 1;
@@ -259,9 +269,11 @@ impl<'a> Desk<'a> {
                 Ok(Next::Done(Fate::Answered(text)))
             }
             Err(Fault { kind, why }) => {
-                if kind == FaultKind::Lost {
-                    books.pay(&self.entry(&request.key, None, set_aside))?;
-                }
+                let usage = match kind {
+                    FaultKind::Lost => set_aside,
+                    _ => Usage::default(),
+                };
+                books.pay(&self.entry(&request.key, None, usage))?;
                 Ok(self.after(kind, why, tried, &mut books))
             }
         }
@@ -317,6 +329,7 @@ impl<'a> Desk<'a> {
             model: self.asking.expert.model.clone(),
             answer,
             usage,
+            asked: false,
             rejection: None,
         }
     }

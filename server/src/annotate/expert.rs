@@ -22,6 +22,9 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// Longest reply that is read; 4,096 tokens are about 16 kB.
 const MOST_BYTES: usize = 4 << 20;
 
+/// More tokens than a request can take: who claims them does not count.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
 const OPENAI: &str = "https://api.openai.com";
 
 /// Longest complaint of an expert that is repeated, in characters.
@@ -140,6 +143,7 @@ impl Expert {
         let mut client = Client::builder()
             .default_headers(headers)
             .redirect(Policy::none()) // a key goes where the user sent it
+            .pool_max_idle_per_host(0) // one that was closed meanwhile would count as a paid request
             .connect_timeout(CONNECTING.min(settings.patience))
             .timeout(settings.patience);
         if is_local(&url) {
@@ -198,7 +202,7 @@ impl Expert {
         };
         Ok(Answer {
             text: choice.message.content.unwrap_or_default(), // a refusal in a field of its own
-            usage: serde_json::from_value(reply.usage).ok(),
+            usage: serde_json::from_value(reply.usage).ok().filter(believable),
         })
     }
 
@@ -285,6 +289,10 @@ fn is_local(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+fn believable(usage: &Usage) -> bool {
+    usage.prompt_tokens.max(usage.completion_tokens) <= MOST_TOKENS
 }
 
 /// The last cause: what the system said.

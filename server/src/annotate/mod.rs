@@ -112,7 +112,8 @@ pub enum Error {
 pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
     let expert = Expert::new(asking.expert.clone())?;
     let records = read_records(&job.data).map_err(train::Error::from)?;
-    if let Some(there) = [&job.journal, &job.out].into_iter().find(|it| it.exists())
+    let written = [&job.journal, &job.out, &job.rejected];
+    if let Some(there) = written.into_iter().find(|it| it.exists())
         && !asking.resume
     {
         let reason = format!(

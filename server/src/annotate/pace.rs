@@ -1,6 +1,6 @@
 //! When the next request may leave: so many a minute, none before the expert wants it. Sends nothing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,33 +12,57 @@ const LONGEST: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub struct Pace {
     gap: Duration,
-    next: Mutex<Instant>,
+    moments: Mutex<Moments>,
+}
+
+/// What is given out, and what is not.
+#[derive(Debug)]
+struct Moments {
+    /// The first that is free.
+    next: Instant,
+    /// Nobody sends before.
+    held: Instant,
 }
 
 impl Pace {
     /// Evenly so many a minute; 0 is no limit.
     pub fn new(per_minute: u32) -> Self {
         let gap = Duration::from_mins(1).checked_div(per_minute);
+        let now = Instant::now();
         Self {
             gap: gap.unwrap_or_default(),
-            next: Mutex::new(Instant::now()),
+            moments: Mutex::new(Moments {
+                next: now,
+                held: now,
+            }),
         }
     }
 
-    /// When the caller may send; nobody else gets this moment.
+    /// When the caller may send, if it still [`Pace::stands`] then; nobody else gets this moment.
     pub fn turn(&self) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = Instant::now().max(*next);
-        *next = turn + self.gap;
+        let mut moments = self.moments();
+        let turn = Instant::now().max(moments.next);
+        moments.next = turn + self.gap;
         turn
     }
 
-    /// No further turns within `wait`, or what is granted of it.
+    /// Whether `turn` is still one: the expert may have wanted to be left alone since it was given out.
+    pub fn stands(&self, turn: Instant) -> bool {
+        turn >= self.moments().held
+    }
+
+    /// No turns within `wait`, or what is granted of it, not even those given out.
     pub fn hold(&self, wait: Duration) -> Duration {
         let granted = wait.min(LONGEST);
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = next.max(Instant::now() + granted);
+        let until = Instant::now() + granted;
+        let mut moments = self.moments();
+        moments.held = moments.held.max(until);
+        moments.next = moments.next.max(until);
         granted
+    }
+
+    fn moments(&self) -> MutexGuard<'_, Moments> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,9 +74,13 @@ mod tests {
     fn turns_are_evenly_spaced_and_held() {
         let pace = Pace::new(600);
         let first = pace.turn();
-        assert_eq!(pace.turn() - first, Duration::from_millis(100));
+        let second = pace.turn();
+        assert_eq!(second - first, Duration::from_millis(100));
+        assert!(pace.stands(first) && pace.stands(second));
         pace.hold(Duration::from_secs(5));
-        assert!(pace.turn() - first >= Duration::from_secs(5));
+        assert!(!pace.stands(second), "it was given out before");
+        let third = pace.turn();
+        assert!(third - first >= Duration::from_secs(5) && pace.stands(third));
         let free = Pace::new(0);
         assert!(free.turn() <= Instant::now() && free.turn() <= Instant::now());
         assert_eq!(free.hold(Duration::MAX), LONGEST);

@@ -79,7 +79,7 @@ pub struct ExpertArgs {
     #[arg(long, env = "MORE_R1_TEMPERATURE", value_name = "T", value_parser = amount)]
     pub temperature: Option<f64>,
     /// Most tokens of an answer, as many as the student may write; one that is cut off there is paid for and rejected.
-    #[arg(long, env = "MORE_R1_MAX_TOKENS", default_value_t = 1024, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, env = "MORE_R1_MAX_TOKENS", default_value_t = 1024, value_name = "N", value_parser = tokens)]
     pub max_tokens: usize,
 }
 
@@ -120,4 +120,14 @@ pub struct MoneyArgs {
     /// What the whole journal may cost, in the prices' currency: the run ends with 3 before a request that could exceed it. Needs both prices.
     #[arg(long, env = "MORE_R1_BUDGET", value_name = "X", value_parser = amount)]
     pub budget: Option<f64>,
+}
+
+/// Longest answer that can be asked for: no expert writes as much.
+const MOST_TOKENS: usize = 1_000_000;
+
+fn tokens(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        number if number <= MOST_TOKENS => Ok(number),
+        _ => Err(format!("has to be {MOST_TOKENS} at most")),
+    }
 }

@@ -67,25 +67,32 @@ fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
     } else {
         given("--images", args.images.clone())?
     };
-    let out = args.out.parent().unwrap_or(Path::new(""));
-    for (flag, folder) in [("--images", images.as_path()), ("--out", out)] {
-        if !folder.as_os_str().is_empty() && !folder.is_dir() {
-            let reason = format!("{flag}: {} is no folder", folder.display());
-            return Err(UsageError(reason).into());
-        }
-    }
+    check_folder("--images", &images)?;
     let beside = |end| args.out.with_added_extension(end);
     let journal = args.journal.clone().unwrap_or_else(|| beside("journal"));
     let rejected = beside("rejected");
-    let mut files = vec![
-        ("--data", args.data.as_path()),
-        ("--out", &args.out),
+    let written = [
+        ("--out", args.out.as_path()),
         ("--journal", &journal),
         ("the file of rejected facts beside --out", &rejected),
     ];
+    for (name, file) in written {
+        check_file(name, file)?;
+    }
+    let mut files = vec![("--data", args.data.as_path())];
+    files.extend(written);
     files.extend(args.ontology.as_deref().map(|file| ("--ontology", file)));
     if let Some([one, other]) = same_file(&files) {
         let reason = format!("{one} and {other} are the same file: one would be lost");
+        return Err(UsageError(reason).into());
+    }
+    if args.filter_only && !journal.exists() {
+        let reason = format!("--journal: there is no {} to judge", journal.display());
+        return Err(UsageError(reason).into());
+    }
+    let (min, max) = (args.min_chars, args.max_chars);
+    if min > max {
+        let reason = format!("--min-chars {min}: has to be --max-chars at most, which is {max}");
         return Err(UsageError(reason).into());
     }
     let ontology = match &args.ontology {
@@ -99,15 +106,32 @@ fn job(args: &AnnotateArgs) -> Result<Job, Failure> {
         rejected,
         journal,
         ontology,
-        lengths: Lengths {
-            min: args.min_chars,
-            max: args.max_chars,
-        },
+        lengths: Lengths { min, max },
         prices: Prices {
             input: args.money.price_input.unwrap_or_default(),
             output: args.money.price_output.unwrap_or_default(),
         },
     })
+}
+
+fn check_folder(flag: &str, folder: &Path) -> Result<(), UsageError> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{flag}: {} is no folder",
+        folder.display()
+    )))
+}
+
+/// Refuses what cannot become a file: it would be found out when everything is paid.
+fn check_file(name: &str, file: &Path) -> Result<(), UsageError> {
+    check_folder(name, file.parent().unwrap_or(Path::new("")))?;
+    if file.is_dir() || file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let reason = format!("{name}: {} is a folder, not a file", file.display());
+        return Err(UsageError(reason));
+    }
+    Ok(())
 }
 
 fn asking(args: &AnnotateArgs) -> Result<Asking, UsageError> {

@@ -65,10 +65,18 @@ fn sorted(report: &HardReport) -> String {
         format!("unparsable  {}", report.unparsable),
         format!("kept        {}", report.kept),
         format!("a second    {:.2}", report.samples_per_second),
-        format!("\n{:<28}{:>9}{:>9}", "relation", "easy", "hard"),
+        format!(
+            "\n{:<28}{:>9}{:>9}{:>9}",
+            "relation", "easy", "hard", "refused"
+        ),
     ];
     let mut row = |name: &str, counts: Counts| {
-        lines.push(format!("{name:<28}{:>9}{:>9}", counts.easy, counts.hard));
+        let Counts {
+            easy,
+            hard,
+            refused,
+        } = counts;
+        lines.push(format!("{name:<28}{easy:>9}{hard:>9}{refused:>9}"));
     };
     row("all", report.all);
     row(NONE, report.none);

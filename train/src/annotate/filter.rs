@@ -8,18 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Record;
 
-/// Words that betray that the answer was known, in lower case, without marks. What the record's own text says is no betrayal.
-const LEAKS: [&str; 32] = [
+/// Words that betray that the answer was known, as [`plain`] leaves them. What the record's own text says is no betrayal.
+const LEAKS: [&str; 37] = [
     "gold answer",
     "gold label",
     "gold relation",
     "gold type",
-    "gold types",
     "given answer",
     "given label",
     "answer given",
     "answer is given",
     "answer was given",
+    "answer that was given",
+    "answer i was given",
+    "answer i am given",
+    "answer we were given",
+    "label i was given",
+    "label i am given",
     "label is given",
     "relation is given",
     "provided answer",
@@ -149,12 +154,23 @@ fn leak(trace: &str, record: &Record) -> Option<&'static str> {
     })
 }
 
-/// Words in lower case between single spaces.
+/// Words in lower case between single spaces; those of [`LEAKS`] in one form.
 fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
     let words = text
         .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty());
-    format!(" {} ", words.collect::<Vec<_>>().join(" ").to_lowercase())
+        .filter(|word| !word.is_empty())
+        .map(|word| match word {
+            "answers" => "answer",
+            "labels" => "label",
+            "relations" => "relation",
+            "types" => "type",
+            "golden" => "gold",
+            "truths" => "truth",
+            "groundtruth" | "groundtruths" => "ground truth",
+            other => other,
+        });
+    format!(" {} ", words.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -243,6 +259,18 @@ mod tests {
             let shouted = leak.to_uppercase().replace(' ', "-");
             let answer = answer(&format!("So says the '{shouted}'."), "/per/org/opposed_to");
             assert_eq!(judged(&answer), Err(Reason::Leak), "{leak}");
+        }
+        for said in [
+            "gold answers",
+            "Golden Answer",
+            "gold types",
+            "groundtruth",
+            "ground-truths",
+            "correct answers",
+            "answer I was given",
+        ] {
+            let answer = answer(&format!("So say the {said}."), "/per/org/opposed_to");
+            assert_eq!(judged(&answer), Err(Reason::Leak), "{said}");
         }
         let innocent = answer(
             "Given the labels, the relation given their shirts is clear; ungiven answers and gold shoes do not count.",

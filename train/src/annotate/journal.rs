@@ -1,4 +1,5 @@
-//! What became of questions, one line each time: answers that were paid for, each on the disk before it counts, and why others have none.
+//! What became of questions, one line each time: requests about to be sent, what they took and brought, each on the disk before it counts,
+//! and why other questions have no answer.
 //! A line that a kill cut short is cut off; any other line that cannot be read stops the run, since it was paid for. One process writes at
 //! a time.
 
@@ -11,7 +12,7 @@ use super::{Rejection, Usage};
 use crate::Error;
 use crate::lines::Lines;
 
-/// A request that was paid for, or a question that was given up.
+/// A request about to be sent, one that has ended, or a question that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The question, [`super::Question::key`].
@@ -20,8 +21,11 @@ pub struct Entry {
     pub model: String,
     /// What the expert wrote; absent where nothing arrived.
     pub answer: Option<String>,
-    /// What it took; an estimate where the expert did not say.
+    /// What it took; an estimate where the expert did not say; the most it may take where it is about to be sent.
     pub usage: Usage,
+    /// It is about to be sent, and the next line of the question says what it took; without one it was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
     /// Why the question has no answer; only where it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
@@ -41,13 +45,23 @@ pub struct History {
 impl From<Vec<Entry>> for History {
     fn from(entries: Vec<Entry>) -> Self {
         let mut history = Self::default();
+        let mut under_way = HashMap::new();
         for entry in entries {
+            if entry.asked {
+                let lost = under_way.insert(entry.key, entry.usage);
+                history.spent += lost.unwrap_or_default();
+                continue;
+            }
+            under_way.remove(&entry.key);
             history.spent += entry.usage;
             if let Some(answer) = entry.answer {
                 history.answers.insert(entry.key, answer);
             } else if let Some(why) = entry.rejection {
                 history.failures.insert(entry.key, why);
             }
+        }
+        for lost in under_way.into_values() {
+            history.spent += lost;
         }
         history
     }
@@ -114,6 +128,7 @@ mod tests {
                 prompt_tokens: 3,
                 completion_tokens: 4,
             },
+            asked: false,
             rejection: None,
         }
     }
@@ -136,7 +151,9 @@ mod tests {
             .map(|it| serde_json::to_string(it).expect("plain data"));
         let lines: Vec<String> = lines.collect();
         assert!(
-            !lines[0].contains("rejection") && lines[1].contains("\"refused\""),
+            !lines[0].contains("rejection")
+                && !lines[0].contains("asked")
+                && lines[1].contains("\"refused\""),
             "{lines:?}"
         );
         let read = lines
@@ -147,6 +164,27 @@ mod tests {
         assert_eq!(history.answers.len(), 1);
         assert_eq!(history.failures.len(), 1);
         assert_eq!(history.failures["b"].detail, "still no");
+    }
+
+    #[test]
+    fn a_request_without_an_end_was_lost() {
+        let asked = |key: &str| Entry {
+            answer: None,
+            asked: true,
+            ..entry(key)
+        };
+        let spent = |entries: &[Entry]| History::from(entries.to_vec()).spent.prompt_tokens;
+        let free = Entry {
+            answer: None,
+            usage: Usage::default(),
+            ..entry("a")
+        };
+        assert_eq!(spent(&[asked("a"), entry("a")]), 3, "it counts once");
+        assert_eq!(spent(&[asked("a"), free, asked("a"), entry("a")]), 3);
+        assert_eq!(spent(&[asked("a"), asked("b"), entry("b")]), 6, "a kill");
+        assert_eq!(spent(&[asked("a"), asked("a"), entry("a")]), 6);
+        let kept = History::from(vec![entry("a"), asked("a")]);
+        assert_eq!((kept.answers.len(), kept.failures.len()), (1, 0));
     }
 
     #[test]

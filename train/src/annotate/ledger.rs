@@ -14,9 +14,12 @@ pub struct Usage {
 }
 
 impl AddAssign for Usage {
+    /// What is too much to count stays too much: a journal that holds it can still be read.
     fn add_assign(&mut self, other: Self) {
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self
+            .completion_tokens
+            .saturating_add(other.completion_tokens);
     }
 }
 
@@ -42,6 +45,13 @@ impl Prices {
 #[must_use = "what is set aside is given back by `Ledger::release`"]
 pub struct Reservation(Usage);
 
+impl Reservation {
+    /// In tokens.
+    pub fn usage(&self) -> Usage {
+        self.0
+    }
+}
+
 /// Whether a request may be made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
@@ -61,8 +71,22 @@ pub struct Ledger {
     spent: Usage,
     reserved: f64,
     under_way: usize,
-    /// How many times the guess the tokens of a question were at most; nothing is known before the first answer.
-    factor: Option<f64>,
+    /// Nothing is known before the first answer.
+    factors: Option<Factors>,
+}
+
+/// How many times the guess a request took at most, never less than once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Factors {
+    prompt: f64,
+    completion: f64,
+}
+
+impl Factors {
+    const NONE: Self = Self {
+        prompt: 1.0,
+        completion: 1.0,
+    };
 }
 
 impl Ledger {
@@ -74,7 +98,7 @@ impl Ledger {
             spent,
             reserved: 0.0,
             under_way: 0,
-            factor: None,
+            factors: None,
         }
     }
 
@@ -98,7 +122,7 @@ impl Ledger {
                 return Verdict::Over;
             }
             let full = self.cost() + self.reserved + most > budget;
-            if self.under_way > 0 && (full || self.factor.is_none()) {
+            if self.under_way > 0 && (full || self.factors.is_none()) {
                 return Verdict::Wait;
             }
         }
@@ -124,18 +148,24 @@ impl Ledger {
         self.spent += usage;
     }
 
-    /// Learns from what an expert says that a question took which was guessed to take `guess`.
+    /// Learns from what an expert says that a request took which was guessed to take `guess`.
     pub fn learn(&mut self, guess: Usage, usage: Usage) {
-        let factor = usage.prompt_tokens as f64 / guess.prompt_tokens.max(1) as f64;
-        self.factor = Some(self.factor.map_or(factor, |known| known.max(factor)));
+        let times = |took: u64, guess: u64| took as f64 / guess.max(1) as f64;
+        let known = self.factors.unwrap_or(Factors::NONE);
+        let prompt = times(usage.prompt_tokens, guess.prompt_tokens);
+        let completion = times(usage.completion_tokens, guess.completion_tokens);
+        self.factors = Some(Factors {
+            prompt: known.prompt.max(prompt),
+            completion: known.completion.max(completion),
+        });
     }
 
     /// What a request takes at most, by all that is known.
     fn assumed(&self, guess: Usage) -> Usage {
-        let factor = self.factor.map_or(1.0, |known| known.max(1.0));
+        let Factors { prompt, completion } = self.factors.unwrap_or(Factors::NONE);
         Usage {
-            prompt_tokens: (guess.prompt_tokens as f64 * factor).ceil() as u64,
-            ..guess
+            prompt_tokens: (guess.prompt_tokens as f64 * prompt).ceil() as u64,
+            completion_tokens: (guess.completion_tokens as f64 * completion).ceil() as u64,
         }
     }
 }
@@ -208,6 +238,29 @@ mod tests {
         assert_eq!(ledger.assumed(GUESS), twice);
         ledger.learn(GUESS, Usage::default());
         assert_eq!(ledger.assumed(GUESS), twice, "the most counts");
+        let longer = Usage {
+            completion_tokens: 150_000,
+            ..GUESS
+        };
+        ledger.learn(GUESS, longer); // more than it was allowed to write
+        let both = Usage {
+            prompt_tokens: 1_000_000,
+            completion_tokens: 150_000,
+        };
+        assert_eq!(ledger.assumed(GUESS), both);
+    }
+
+    #[test]
+    fn too_much_to_count_stays_too_much() {
+        let most = Usage {
+            prompt_tokens: u64::MAX,
+            completion_tokens: u64::MAX,
+        };
+        let mut ledger = Ledger::new(PRICES, Some(1.0), most);
+        ledger.pay(most);
+        assert_eq!(ledger.spent(), most);
+        ledger.learn(GUESS, most);
+        assert_eq!(ledger.reserve(GUESS), Verdict::Over);
     }
 
     #[test]
