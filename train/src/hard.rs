@@ -191,7 +191,7 @@ impl Sorting {
             terms: Terms::default(),
         };
         let begin = Instant::now();
-        let bar = progress::bar(self.records.len(), "records").with_position(kept as u64);
+        let bar = progress::resumed(self.records.len(), "records", kept);
         for batch in self.records[kept..].chunks(self.options.batch_size.max(1)) {
             let answers = asker.ask(batch)?;
             let answered = (lines.len()..).zip(answers);

@@ -130,8 +130,7 @@ pub async fn run(job: &Job, asking: &Asking) -> Result<Summary, Error> {
     let (resumed, mut todo): (Vec<_>, Vec<_>) = all.into_iter().partition(answered);
     let tried = history.failures.keys().cloned().collect::<HashSet<_>>();
     todo.sort_by_key(|question| tried.contains(&question.key)); // what may be refused again says least about the expert
-    let bar = progress::bar(resumed.len() + todo.len(), "questions");
-    let bar = bar.with_position(resumed.len() as u64);
+    let bar = progress::resumed(resumed.len() + todo.len(), "questions", resumed.len());
     let ledger = Ledger::new(job.prices, asking.budget, history.spent);
     let desk = Desk::new(asking, &job.images, expert, journal, ledger);
     let mut fates = stream::iter(todo)

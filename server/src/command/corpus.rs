@@ -122,7 +122,7 @@ impl Corpus {
             kept: rows.iter().filter(|(row, _)| done.contains(row)).count(),
             ..Report::default()
         };
-        let bar = progress::bar(rows.len(), "rows").with_position(report.kept as u64);
+        let bar = progress::resumed(rows.len(), "rows", report.kept);
         let start = Instant::now();
         let mut write = |lines: Vec<Line>| -> Result<(), train::Error> {
             for line in &lines {
