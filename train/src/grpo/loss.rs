@@ -62,8 +62,6 @@ pub struct Objective {
 /// Sums over tokens, each counted once whatever it weighs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Told {
-    /// Tokens that count.
-    pub tokens: f64,
     /// The distance from the reference, in nats.
     pub kl: f64,
     /// Tokens whose ratio is below the lower edge while their advantage is negative: their gradient is cut.
@@ -75,7 +73,6 @@ pub struct Told {
 impl Told {
     /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
-        self.tokens += other.tokens;
         self.kl += other.kl;
         self.clipped_low += other.clipped_low;
         self.clipped_high += other.clipped_high;
@@ -137,7 +134,6 @@ fn told(fixed: &Fixed, ratios: &[f32], kl: Option<&[f32]>, low: f64, high: f64) 
             continue;
         }
         let (ratio, advantage) = (f64::from(ratio), fixed.advantages[place]);
-        told.tokens += 1.0;
         told.kl += kl.map_or(0.0, |kl| f64::from(kl[place]));
         told.clipped_low += f64::from(ratio < low && advantage < 0.0);
         told.clipped_high += f64::from(ratio > high && advantage > 0.0);

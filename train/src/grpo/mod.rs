@@ -91,7 +91,7 @@ pub struct Metrics {
     /// Nats from the Stage-1 model a token, mean of the batch's updates; absent where there is no reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
-    /// The share of tokens cut at the lower edge; like both below, without a reference of groups with spread.
+    /// The share of tokens cut at the lower edge.
     #[serde(rename = "clip_ratio/low_mean")]
     pub clip_low: f64,
     /// The share of tokens cut at the upper edge.
@@ -473,7 +473,9 @@ impl Batch {
         };
         let cut = answers.iter().filter(|answer| !answer.finished).count();
         let told = &made.told.told;
-        let share = |sum: f64| sum / told.tokens.max(1.0);
+        // Those of groups that were left out were not clipped.
+        let counted: usize = self.groups.iter().map(Group::counted).sum();
+        let share = |sum: f64| sum / (made.updates * counted).max(1) as f64;
         Metrics {
             step: made.step,
             epoch: made.epoch,

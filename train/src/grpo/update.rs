@@ -41,6 +41,12 @@ impl Group {
         &self.advantages
     }
 
+    /// Tokens that count.
+    pub fn counted(&self) -> usize {
+        let weights = self.examples.iter().flat_map(|it| &it.weights);
+        weights.filter(|weight| **weight != 0.0).count()
+    }
+
     /// Whether any answer was better than another.
     fn has_spread(&self) -> bool {
         self.advantages.iter().any(|&advantage| advantage != 0.0)
