@@ -52,7 +52,9 @@ impl Examples<'_> {
 
     /// The photo's width and height as its head says; where that cannot be read, the whole photo decides.
     fn sides(&self, record: &Record) -> Result<[u32; 2], Error> {
-        let path = self.images.join(&record.img_id);
+        let path = record
+            .image_in(self.images)
+            .map_err(Error::record(record))?;
         let head = ImageReader::open(&path).map_err(Error::io(&path))?;
         let sides = head.with_guessed_format().map_err(Error::io(&path))?;
         match sides.into_dimensions() {

@@ -297,6 +297,105 @@ fn answers_are_evaluated_as_eval_does() {
     assert_eq!(told.unwrap_or_default(), "");
 }
 
+/// What no run can be made of is named before anything is written or learned.
+#[test]
+fn what_cannot_be_meant_is_named() {
+    type Change = fn(&mut SftConfig);
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let path = folder.path().join("sft.toml");
+    let made: [(&str, Change); 8] = [
+        ("training.learning_rate must be a finite", |it| {
+            it.training.learning_rate = f64::INFINITY;
+        }),
+        ("training.max_grad_norm must be a finite", |it| {
+            it.training.max_grad_norm = f64::INFINITY;
+        }),
+        ("training.adamw.beta_1", |it| it.training.adamw.beta_1 = 1.0),
+        ("training.adamw.beta_1 and beta_2", |it| {
+            it.training.adamw.beta_2 = -0.1;
+        }),
+        ("training.adamw.epsilon", |it| {
+            it.training.adamw.epsilon = 0.0;
+        }),
+        ("training.adamw.weight_decay", |it| {
+            it.training.adamw.weight_decay = -0.1;
+        }),
+        ("training.max_steps", |it| it.training.max_steps = Some(0)),
+        ("training.warmup_ratio", |it| it.training.warmup_ratio = 1.0),
+    ];
+    for (field, change) in made {
+        let mut config = recipe(folder.path(), "run");
+        change(&mut config);
+        std::fs::write(&path, toml::to_string(&config).expect("TOML")).expect("writable");
+        let error = SftConfig::read(&path).expect_err(field).to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+    let run: [(&str, Change); 4] = [
+        ("no parameter's key begins with \"vision_tower\"", |it| {
+            it.training.freeze = vec!["vision_tower".to_owned()];
+        }),
+        ("leaves nothing that learns", |it| {
+            it.training.freeze = ["visual", "model", "lm_head"].map(str::to_owned).into();
+        }),
+        ("no records", |it| {
+            it.data.train = it.data.train.with_file_name("none.jsonl");
+            std::fs::write(&it.data.train, "\n").expect("writable");
+        }),
+        ("no trace to learn from", |it| {
+            let text = std::fs::read_to_string(&it.data.train).expect("readable");
+            let last = text.lines().last().expect("a record");
+            let mut last: Value = serde_json::from_str(last).expect("a record");
+            last.as_object_mut().expect("a record").remove("trace");
+            it.data.train = it.data.train.with_file_name("traceless.jsonl");
+            std::fs::write(&it.data.train, format!("{text}{last}\n")).expect("writable");
+        }),
+    ];
+    for (place, (reason, change)) in run.into_iter().enumerate() {
+        let mut config = recipe(folder.path(), &format!("run-{place}"));
+        change(&mut config);
+        let error = sft::run(&config, &[Device::flex()]).expect_err(reason);
+        assert!(error.to_string().contains(reason), "{reason}: {error}");
+        assert!(!config.run_dir.join("metrics.jsonl").exists(), "{reason}");
+    }
+}
+
+/// A run goes on only with what it was begun with, wherever its folder lies by then.
+#[test]
+fn a_run_says_what_it_is_made_of_and_keeps_to_it() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = recipe(folder.path(), "run");
+    config.training.learning_rate = 0.012_345_678_901_234_567; // more digits than a reader of floats in a hurry keeps
+    config.training.max_steps = Some(1);
+    let train = |config: &SftConfig| sft::run(config, &[Device::flex()]);
+    train(&config).expect("the run ends");
+    let read = |name: &str| std::fs::read_to_string(config.run_dir.join(name)).expect("written");
+    let run: Value = serde_json::from_str(&read("run.json")).expect("JSON");
+    assert_eq!(run["seed"], config.training.seed);
+    assert!(run["version"].is_string() && run.get("revision").is_some());
+    let digest = &run["data"][config.data.train.to_str().expect("a plain path")];
+    assert_eq!(digest.as_str().map(str::len), Some(64));
+    assert!(read("config.toml").contains("bf16 = false"), "defaults too");
+
+    let moved = folder.path().join("moved");
+    std::fs::rename(&config.run_dir, &moved).expect("the same disk");
+    config.run_dir = moved;
+    config.training.max_steps = Some(2);
+    assert_eq!(train(&config).expect("it goes on").steps, 2);
+
+    let mut other = config.clone();
+    other.training.warmup_ratio += 0.25;
+    let error = train(&other).expect_err("another run").to_string();
+    assert!(error.contains("another configuration"), "{error}");
+
+    let records = std::fs::read_to_string(&config.data.train).expect("readable");
+    let first = records.lines().next().expect("a record");
+    std::fs::write(&config.data.train, format!("{records}{first}\n")).expect("writable");
+    let error = train(&config).expect_err("other data").to_string();
+    assert!(error.contains("has changed since"), "{error}");
+}
+
 /// Losses and gradient norms of a run, and its last weights by key.
 fn outcome(config: &SftConfig, devices: &[Device]) -> (Vec<(f64, f64)>, Weights) {
     let done = sft::run(config, devices).expect("the run ends");

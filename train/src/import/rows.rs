@@ -35,7 +35,7 @@ pub enum Reason {
     SpanMismatch,
     /// The entity is blank.
     EntityEmpty,
-    /// The text has other words than the tokens, or none.
+    /// The text does not hold the entity.
     TextMismatch,
     /// The text holds a token that steers a conversation: no model takes it.
     ControlToken,
