@@ -11,8 +11,9 @@ mod prefix;
 mod schedule;
 mod sequence;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZero;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::available_parallelism;
 use std::time::Instant;
@@ -31,9 +32,14 @@ use self::sequence::Sequence;
 use crate::checkpoint::{Checkpoint, Prompt};
 use crate::cpu::is_small;
 use crate::generate::{Completion, FinishReason, Guide};
+use crate::pooled::indices;
 use crate::qwen::Span;
 use crate::sampling::{Sampling, log_probability};
 use crate::text::{BLOCK, Cache, Pool, least_rows, padded};
+
+/// At most so many patches are encoded in one pass, unless one picture has more: attention over whole frames keeps the square of each
+/// frame's for every head.
+const PATCHES: usize = 8192;
 
 /// A picture in patches, named by what it shows.
 #[derive(Clone, Debug)]
@@ -419,9 +425,19 @@ impl Engine {
         }
     }
 
-    /// Gives those that were admitted their cache, as much of their prompt as is known, and their images. One whose next block
-    /// another is about to compute waits for it; where there is no room for one, nobody who came later takes it.
+    /// Gives those that were admitted their cache, as much of their prompt as is known, and their images.
     fn begin(&mut self) {
+        let begun = self.seat();
+        match self.memory {
+            Memory::Buffers => begun.iter().for_each(|id| self.see(slice::from_ref(id))),
+            Memory::Pool(_) => self.see(&begun),
+        }
+    }
+
+    /// Gives those that were admitted their cache and as much of their prompt as is known; the ids of those that can be fed. One whose next
+    /// block another is about to compute waits for it; where there is no room for one, nobody who came later takes it.
+    fn seat(&mut self) -> Vec<Id> {
+        let mut begun = vec![];
         let mut admitted = std::mem::take(&mut self.admitted).into_iter();
         while let Some(id) = admitted.next() {
             let sequence = self.sequences.get_mut(&id).expect("it was admitted");
@@ -434,7 +450,7 @@ impl Engine {
             let Some(mut cache) = self.cache(capacity) else {
                 self.admitted.push(id);
                 self.admitted.extend(admitted);
-                return;
+                break;
             };
             let sequence = self.sequences.get_mut(&id).expect("it was admitted");
             sequence.clock.began = Some(Instant::now());
@@ -451,42 +467,91 @@ impl Engine {
             self.stats.reused_tokens += held as u64;
             self.schedule
                 .pend(id, prompt - held, sequence.ids.len() - prompt);
-            self.see(id);
+            begun.push(id);
+        }
+        begun
+    }
+
+    /// Fetches or computes the rows of the images that sequences which begin have not read yet.
+    fn see(&mut self, begun: &[Id]) {
+        let start = Instant::now();
+        let image = self.checkpoint.config.image_token_id;
+        let merge = self.checkpoint.config.vision.spatial_merge_size;
+        // Of every sequence that reads an image: the image, and how many of its rows it has already.
+        let mut wanted: Vec<(Id, Picture, usize)> = vec![];
+        for &id in begun {
+            let sequence = &self.sequences[&id];
+            let read = sequence.ids[..sequence.held()].iter();
+            let mut read = read.filter(|&&it| it == image).count();
+            for picture in &sequence.job.pictures {
+                let tokens = picture.patches.grid.tokens(merge);
+                let skipped = read.min(tokens);
+                read -= skipped;
+                if skipped < tokens {
+                    wanted.push((id, picture.clone(), skipped));
+                }
+            }
+        }
+        let pictures = wanted.iter().map(|(_, picture, _)| picture);
+        let encoded = self.encoded(&pictures.collect::<Vec<_>>());
+        for ((id, _, skipped), rows) in wanted.iter().zip(encoded) {
+            let [tokens, _] = rows.dims();
+            let sequence = self.sequences.get_mut(id).expect("it has begun");
+            let rows = rows.narrow(0, *skipped, tokens - skipped);
+            sequence.rows.push_back(rows);
+            sequence.clock.vision = start.elapsed();
         }
     }
 
-    /// Fetches or computes the rows of the images that `id` has not read yet. Each is encoded alone, so that its rows do not depend
-    /// on its neighbours.
-    fn see(&mut self, id: Id) {
-        let start = Instant::now();
-        let sequence = self.sequences.get_mut(&id).expect("it was admitted");
-        let image = self.checkpoint.config.image_token_id;
+    /// The rows of `pictures`. On CPUs every one that is not known is encoded alone, on GPUs many at a time.
+    fn encoded(&mut self, pictures: &[&Picture]) -> Vec<Tensor<2>> {
         let merge = self.checkpoint.config.vision.spatial_merge_size;
-        let read = sequence.ids[..sequence.held()].iter();
-        let mut read = read.filter(|&&it| it == image).count();
-        for picture in &sequence.job.pictures {
-            let tokens = picture.patches.grid.tokens(merge);
-            let skipped = read.min(tokens);
-            read -= skipped;
-            if skipped == tokens {
-                continue;
+        let mut known: HashMap<Hash, Tensor<2>> = HashMap::new();
+        let mut unknown: Vec<&Picture> = vec![];
+        {
+            let mut kept = self.caches.lock();
+            for picture in pictures {
+                if known.contains_key(&picture.key)
+                    || unknown.iter().any(|it| it.key == picture.key)
+                {
+                    continue;
+                }
+                match kept.images.get(&picture.key) {
+                    Some(rows) => drop(known.insert(picture.key, rows)),
+                    None => unknown.push(picture),
+                }
             }
-            self.stats.images += 1;
-            let known = self.caches.lock().images.get(&picture.key);
-            let rows = if let Some(rows) = known {
-                self.stats.reused_images += 1;
-                rows
-            } else {
-                let network = &self.checkpoint.network;
-                let rows = rayon::scope(|_| network.encode_images(&[&*picture.patches]));
-                self.caches.lock().images.put(picture.key, rows.clone());
-                rows
-            };
-            sequence
-                .rows
-                .push_back(rows.narrow(0, skipped, tokens - skipped));
         }
-        sequence.clock.vision = start.elapsed();
+        self.stats.images += pictures.len() as u64;
+        self.stats.reused_images += (pictures.len() - unknown.len()) as u64;
+        let most = match self.memory {
+            Memory::Buffers => 0,
+            Memory::Pool(_) => PATCHES,
+        };
+        let mut unknown = &unknown[..];
+        while !unknown.is_empty() {
+            let (batch, rest) = unknown.split_at(at_once(unknown, most));
+            let patches: Vec<&Patches> = batch.iter().map(|it| &*it.patches).collect();
+            let network = &self.checkpoint.network;
+            let rows = rayon::scope(|_| network.encode_images(&patches));
+            let mut first = 0;
+            for picture in batch {
+                let tokens = picture.patches.grid.tokens(merge);
+                let rows = if batch.len() == 1 {
+                    rows.clone()
+                } else {
+                    // A copy: a view would keep the rows of all.
+                    let places = indices(first..first + tokens, &rows.device());
+                    rows.clone().select(0, places)
+                };
+                first += tokens;
+                self.caches.lock().images.put(picture.key, rows.clone());
+                known.insert(picture.key, rows);
+            }
+            unknown = rest;
+        }
+        let rows = pictures.iter().map(|picture| known[&picture.key].clone());
+        rows.collect()
     }
 
     /// Runs the network over the planned tokens: the scores behind every fed token whose successor is in the answer, in the order of
@@ -586,6 +651,16 @@ fn run(checkpoint: &Checkpoint, fed: Vec<Fed<'_>>) -> Vec<f32> {
         .expect("cast to f32 above");
     logits.truncate(count * checkpoint.config.text.vocab_size);
     logits
+}
+
+/// How many of `pictures`, of which there are some, have at most `most` patches together; one always may.
+fn at_once(pictures: &[&Picture], most: usize) -> usize {
+    let mut patches = 0;
+    let fit = pictures.iter().take_while(|picture| {
+        patches += picture.patches.grid.patches();
+        patches <= most
+    });
+    fit.count().max(1)
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! One block of the vision tower, and the merger that closes it. Biases everywhere but in the norms.
 
-use std::ops::Range;
-
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::gelu};
 
-use crate::attention::{Visible, attend};
+use super::Spans;
 use crate::config::VisionConfig;
 use crate::init::Init;
 use crate::linear::{Linear, named};
@@ -27,8 +25,8 @@ pub struct VisionAttention {
 
 impl VisionAttention {
     /// # Shapes
-    /// - `x` and the result: `[p, d]`; `spans` cover the rows in order
-    pub fn forward(&self, x: Tensor<2>, rotation: &Rotation, spans: &[Range<usize>]) -> Tensor<2> {
+    /// - `x` and the result: `[p, d]`; `spans` cover the rows
+    pub fn forward(&self, x: Tensor<2>, rotation: &Rotation, spans: &Spans) -> Tensor<2> {
         let [p, width] = x.dims();
         let qkv = self.qkv.forward(x); // [p, 3d], rows of the weight are q, then k, then v
         let heads = |index: usize| {
@@ -36,14 +34,7 @@ impl VisionAttention {
             part.reshape([p, self.num_heads, width / self.num_heads])
         };
         let (q, k, v) = (rotation.apply(heads(0)), rotation.apply(heads(1)), heads(2));
-        let parts = spans
-            .iter()
-            .map(|span| {
-                let part = |y: &Tensor<3>| y.clone().narrow(0, span.start, span.len());
-                attend(part(&q), part(&k), part(&v), &Visible::All)
-            })
-            .collect();
-        self.proj.forward(Tensor::cat(parts, 0))
+        self.proj.forward(spans.attend(q, k, v))
     }
 }
 
@@ -85,7 +76,7 @@ impl VisionBlock {
 
     /// # Shapes
     /// - `x` and the result: `[p, d]`
-    pub fn forward(&self, x: Tensor<2>, rotation: &Rotation, spans: &[Range<usize>]) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, rotation: &Rotation, spans: &Spans) -> Tensor<2> {
         let x = x.clone() + self.attn.forward(self.norm1.forward(x), rotation, spans);
         x.clone() + self.mlp.forward(self.norm2.forward(x))
     }

@@ -3,8 +3,10 @@
 
 mod block;
 mod layout;
+mod spans;
 mod tower;
 
 pub use block::{Merger, VisionBlock};
 pub use layout::Layout;
+pub use spans::Spans;
 pub use tower::{Pass, VisionTower};

@@ -1,13 +1,11 @@
 //! From patch rows to image tokens. Images stand one after another and never see each other.
 
-use std::ops::Range;
-
 use burn::module::Module;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use ::vision::Patches;
 
-use super::{Layout, Merger, VisionBlock};
+use super::{Layout, Merger, Spans, VisionBlock};
 use crate::config::VisionConfig;
 use crate::init::Init;
 use crate::linear::{Linear, named};
@@ -37,6 +35,8 @@ pub struct Pass {
     layout: Layout,
     /// Of every patch.
     pub rotation: Rotation,
+    windows: Spans,
+    frames: Spans,
 }
 
 impl VisionTower {
@@ -90,7 +90,12 @@ impl VisionTower {
         let half = self.config.hidden_size / self.config.num_heads / 2;
         let device = self.patch_embed.proj.weight.val().device();
         let rotation = Rotation::new(&layout.angles, half, DType::F32, &device); // the reference turns in f32
-        Pass { layout, rotation }
+        Pass {
+            rotation,
+            windows: Spans::new(layout.windows.clone(), &device),
+            frames: Spans::new(layout.frames.clone(), &device),
+            layout,
+        }
     }
 
     /// What enters the first block.
@@ -130,11 +135,11 @@ impl VisionTower {
     }
 
     /// The rows that see each other in block `index`.
-    pub fn spans<'a>(&self, index: usize, pass: &'a Pass) -> &'a [Range<usize>] {
+    pub fn spans<'a>(&self, index: usize, pass: &'a Pass) -> &'a Spans {
         if self.config.fullatt_block_indexes.contains(&index) {
-            &pass.layout.frames
+            &pass.frames
         } else {
-            &pass.layout.windows
+            &pass.windows
         }
     }
 
