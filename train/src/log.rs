@@ -11,7 +11,8 @@ use crate::events::Events;
 use crate::lines::Lines;
 
 /// One line a logged step.
-const METRICS: &str = "metrics.jsonl";
+/// What [`Log`] writes into the folder of a run.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// One line of `metrics.jsonl` in Stage 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::state::{RunConfig, newest_config};
+use crate::log::METRICS;
+use crate::part::Part;
+use crate::sft::BASE;
+use crate::state::{RunConfig, checkpoints, newest_config};
 
 const CONFIG: &str = "config.toml";
 const RUN: &str = "run.json";
@@ -34,13 +37,17 @@ struct Origin {
 pub(crate) fn note<C: RunConfig>(config: &C) -> Result<(), Error> {
     let run_dir = config.run_dir();
     let (kept, noted) = (run_dir.join(CONFIG), run_dir.join(RUN));
-    let begun: Option<C> = begun(run_dir)?;
+    // Where nothing came of a first try, the next may be another.
+    let started = run_dir.join(BASE).exists()
+        || run_dir.join(METRICS).exists()
+        || !checkpoints(run_dir)?.is_empty();
+    let begun: Option<C> = begun(run_dir)?.filter(|_| started);
     if begun.is_some_and(|begun| begun.essence() != config.essence()) {
         let reason = "the run was begun with another configuration; choose another run_dir or restore the old file";
         return Err(Error::config(&kept)(reason.to_owned()));
     }
     let origin = Origin::of(config)?;
-    if noted.exists() {
+    if started && noted.exists() {
         let text = std::fs::read_to_string(&noted).map_err(Error::io(&noted))?;
         let before: Origin = serde_json::from_str(&text)
             .map_err(|error| Error::config(&noted)(error.to_string()))?;
@@ -58,11 +65,11 @@ pub(crate) fn note<C: RunConfig>(config: &C) -> Result<(), Error> {
         }
     } else {
         let text = serde_json::to_string_pretty(&origin).expect("plain data");
-        write(&noted, &text)?;
+        Part::text(&noted, &text)?.finish()?;
     }
     let text =
         toml::to_string_pretty(config).map_err(|error| Error::config(&kept)(error.to_string()))?;
-    write(&kept, &text)
+    Part::text(&kept, &text)?.finish()
 }
 
 /// The configuration that a run was begun with; none before its first step.
@@ -116,12 +123,4 @@ fn revision() -> Option<String> {
         let output = git.output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
     })
-}
-
-/// Writes a file, whole or not at all.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(".tmp");
-    std::fs::write(&beside, text).map_err(Error::io(&beside))?;
-    std::fs::rename(&beside, path).map_err(Error::io(path))
 }

@@ -21,7 +21,7 @@ use crate::order::{Draw, Order};
 use crate::pass::Pass;
 use crate::sample::stratified;
 use crate::state::{Resumed, Snapshot};
-use crate::watch::Standing;
+use crate::watch::{Standing, Watch};
 use crate::workers::Workers;
 use crate::{Error, progress, provenance, scratch, state};
 
@@ -70,7 +70,8 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
     let evaluation = config.evaluation.as_ref();
-    let watch = config.watch()?;
+    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
+    let watch = Watch::open(evaluation, dev, images, &ontology, training.templates[0])?;
     let (mut seen, mut loss, mut done) = (Sums::default(), None, first);
     while done < last && !standing.exhausted(evaluation) {
         let step = done;
@@ -154,6 +155,9 @@ fn examples<'a>(
         emphasis: config.training.emphasis.as_ref(),
     }
 }
+
+/// The folder of a run that holds the checkpoint it starts from.
+pub(crate) const BASE: &str = "base";
 
 /// A run before its next step.
 struct Run {
@@ -252,7 +256,7 @@ fn base_checkpoint(
             .clone()
             .expect("checked when the configuration was read"));
     };
-    let target = config.run_dir.join("base");
+    let target = config.run_dir.join(BASE);
     if !target.exists() {
         let beside = config.run_dir.join("base.tmp");
         let form = config.training.target;

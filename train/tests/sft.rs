@@ -671,6 +671,22 @@ fn another_configuration_does_not_go_on_with_the_run() {
 }
 
 #[test]
+fn where_a_first_try_failed_the_next_may_be_another() {
+    let folder = TempDir::new().expect("the temporary folder is writable");
+    corpus(folder.path());
+    let mut config = recipe(folder.path(), "run");
+    let right = config.model.clone();
+    config.model.from = Some(folder.path().join("nothing"));
+    config.model.scratch = None;
+    sft::run(&config, &[Device::flex()]).expect_err("there is no such checkpoint");
+    config.model = right;
+    config.training.max_steps = Some(1);
+    sft::run(&config, &[Device::flex()]).expect("nothing was begun");
+    let noted = std::fs::read_to_string(config.run_dir.join("config.toml")).expect("it is noted");
+    assert!(!noted.contains("nothing"), "{noted}");
+}
+
+#[test]
 fn frozen_parts_keep_their_values_and_the_rest_learns() {
     let folder = TempDir::new().expect("the temporary folder is writable");
     corpus(folder.path());
