@@ -39,7 +39,13 @@ const BEHIND: usize = 4;
 /// Chooses text, objects and questions. In training, no pair of object and entity is a held-out one. A hard corpus asks one question
 /// about a picture: what Stage 2 asks about, Stage 1 has never read.
 pub fn choose(aim: Aim, rng: &mut ChaCha8Rng) -> Cast {
-    let relation = *Relation::ALL.choose(rng).expect("there are relations");
+    let relation = if aim.hard {
+        *Relation::ALL
+            .choose_weighted(rng, |&relation| weight(relation))
+            .expect("no weight is zero")
+    } else {
+        *Relation::ALL.choose(rng).expect("there are relations")
+    };
     let headline = compose(relation, aim, rng);
     let objects = objects(&headline, aim.training, rng);
     let main = headline.story.statements[0].entity;
@@ -56,7 +62,7 @@ pub fn choose(aim: Aim, rng: &mut ChaCha8Rng) -> Cast {
     }
     let mut facts = Vec::new();
     for entity in entities {
-        ask(&headline, &objects, entity, aim.training, &mut facts, rng);
+        ask(&headline, &objects, entity, aim, &mut facts, rng);
     }
     facts.shuffle(rng);
     if aim.hard {
@@ -66,6 +72,22 @@ pub fn choose(aim: Aim, rng: &mut ChaCha8Rng) -> Cast {
         headline,
         objects,
         facts,
+    }
+}
+
+/// How often a hard corpus tells of a relation: those that only words can tell apart, since others have the same types, four times as
+/// often as those that the entity alone gives away.
+const fn weight(relation: Relation) -> u32 {
+    match relation {
+        Relation::Opponent
+        | Relation::Partner
+        | Relation::OpposedTo
+        | Relation::LeaderOf
+        | Relation::MemberOf
+        | Relation::Birth
+        | Relation::Residence
+        | Relation::Governance => 4,
+        _ => 1,
     }
 }
 
@@ -192,25 +214,27 @@ const fn is_behind(object: Depicted) -> bool {
     )
 }
 
-/// One question that has an answer, if its object is depicted, and about three that have none.
+/// One question that has an answer, if its object is depicted, and about three that have none; in a hard corpus about one, so that more of
+/// its questions turn on words.
 fn ask(
     headline: &Headline,
     objects: &[Depicted],
     entity: Entity,
-    training: bool,
+    aim: Aim,
     facts: &mut Vec<Fact>,
     rng: &mut ChaCha8Rng,
 ) {
     let story = &headline.story;
     let (tied, untied): (Vec<usize>, Vec<usize>) = (0..objects.len())
         .filter(|&index| story.is_clear(objects[index], entity))
-        .filter(|&index| !(training && is_held_out(objects[index], entity)))
+        .filter(|&index| !(aim.training && is_held_out(objects[index], entity)))
         .partition(|&index| story.relation(objects[index], entity).is_some());
     let refusals = match rng.random_range(0..100) {
         0..12 => 2,
         12..80 => 3,
         _ => 4,
     };
+    let refusals = if aim.hard { refusals - 2 } else { refusals };
     let mut chosen = untied;
     chosen.shuffle(rng);
     chosen.truncate(refusals);

@@ -136,6 +136,7 @@ fn sample(options: &SynthOptions, split: Split, index: usize) -> Sample {
             entity: fact.entity,
             story: &cast.headline.story,
             setting: scene.setting,
+            varied: !aim.hard,
         };
         Record {
             img_id: name.clone(),

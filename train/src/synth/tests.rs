@@ -219,6 +219,7 @@ fn readable(aim: Aim) {
             entity: case.entity,
             story: &casts[case.cast].headline.story,
             setting: Setting::ALL[index % Setting::ALL.len()],
+            varied: !aim.hard,
         };
         let written = trace::write(&question, &mut rng);
         assert!(proto::is_valid(ontology, &written), "{written}");

@@ -21,6 +21,9 @@ pub struct Question<'a> {
     pub story: &'a Story,
     /// Where the picture was taken.
     pub setting: Setting,
+    /// Whether sentences have several wordings. In a hard corpus they have one: answers that are drawn there differ in what they
+    /// decide, and that is what their rewards are about.
+    pub varied: bool,
 }
 
 /// Writes the whole answer.
@@ -53,6 +56,7 @@ fn see(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
         _ => "a person, an important part",
     };
     let first = one(
+        question,
         rng,
         [
             "The object shows",
@@ -61,6 +65,7 @@ fn see(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
         ],
     );
     let third = one(
+        question,
         rng,
         [
             "clearly visible details",
@@ -92,6 +97,7 @@ fn read(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
         ),
     };
     let fits = one(
+        question,
         rng,
         [
             "photograph can illustrate this headline",
@@ -130,7 +136,7 @@ fn align(question: &Question<'_>, label: Option<Relation>, rng: &mut ChaCha8Rng)
              with '{entity}'."
         ),
     };
-    let is = one(rng, ["is", "is obviously"]);
+    let is = one(question, rng, ["is", "is obviously"]);
     format!("{looks} {is} {name}. {verdict}")
 }
 
@@ -139,6 +145,7 @@ fn types(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
     let entity = question.entity.name;
     let (object_type, entity_type) = pair(question);
     let why = one(
+        question,
         rng,
         [
             "These types determine the possible relations",
@@ -158,6 +165,7 @@ fn filter(question: &Question<'_>, rng: &mut ChaCha8Rng) -> String {
         .candidates(object_type, entity_type)
         .join(", ");
     let rest = one(
+        question,
         rng,
         [
             "All other relations require different types",
@@ -182,6 +190,7 @@ fn decide(question: &Question<'_>, label: Option<Relation>, rng: &mut ChaCha8Rng
     let name = capital(short(question.object).to_owned());
     let Some(relation) = label else {
         let end = one(
+            question,
             rng,
             [
                 "the headline states no relation between both",
@@ -193,6 +202,7 @@ fn decide(question: &Question<'_>, label: Option<Relation>, rng: &mut ChaCha8Rng
         );
     };
     let end = one(
+        question,
         rng,
         [
             "photograph and headline agree",
@@ -282,7 +292,14 @@ const fn claim(relation: Relation) -> &'static str {
     }
 }
 
-fn one<const N: usize>(rng: &mut ChaCha8Rng, wordings: [&'static str; N]) -> &'static str {
+fn one<const N: usize>(
+    question: &Question<'_>,
+    rng: &mut ChaCha8Rng,
+    wordings: [&'static str; N],
+) -> &'static str {
+    if !question.varied {
+        return wordings[0];
+    }
     wordings.choose(rng).expect("every sentence has a wording")
 }
 

@@ -68,12 +68,12 @@ fn the_last_idiom_of_a_row_is_rare() {
 }
 
 #[test]
-fn hard_questions_have_a_text_of_their_own_and_usual_shares() {
+fn hard_questions_have_a_text_of_their_own_and_every_other_a_relation() {
     let (casts, cases) = cases(HARD, 0..6_000);
     assert!(casts.iter().all(|cast| cast.facts.len() <= 1));
     let none = cases.iter().filter(|case| case.relation.is_none()).count();
     let none = none as f64 / cases.len() as f64;
-    assert!((0.70..0.80).contains(&none), "none: {none}");
+    assert!((0.45..0.58).contains(&none), "none: {none}");
     for relation in Relation::ALL {
         let count = cases.iter().filter(|it| it.relation == Some(relation));
         assert!(count.count() > 20, "{relation:?}");
@@ -86,7 +86,8 @@ fn one_modality_wins_little_in_a_hard_corpus_too() {
     let (known, asked) = cases.split_at(15_000);
     let pair = counted_f1(known, asked, |case| (case.object, case.entity));
     let words = counted_f1(known, asked, |case| template(&casts, case));
-    assert!(pair < 0.40 && words < 0.40, "{pair} {words}");
+    // Every other question has a relation, so that whoever always says the likeliest is right more often than in a plain corpus.
+    assert!(pair < 0.55 && words < 0.45, "{pair} {words}");
 }
 
 /// A corpus without `hard` is what it was before there were hard ones: published scores depend on it.
