@@ -103,7 +103,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<(), Error> {
         for (name, way) in STEPS {
             let case = format!("batch {batch}, context {context}, {name}");
             if budget.is_over() {
-                bench.emit(Line::absent(PART, case, "the part's time was used up"))?;
+                bench.emit(Line::late(PART, case))?;
                 continue;
             }
             if made.is_empty() {

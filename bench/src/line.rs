@@ -8,6 +8,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::clock::Times;
 use crate::roofline::{Ceilings, Work};
 
+/// Why there is no figure where a part's budget is over.
+pub const LATE: &str = "the part's time was used up";
+
 /// Under which circumstances something was measured.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Setting {
@@ -96,6 +99,11 @@ impl Line {
     pub fn absent(part: &'static str, case: impl Into<String>, why: impl Into<String>) -> Self {
         let line = Self::new(part, case, "");
         line.note(format!("not measured: {}", why.into()))
+    }
+
+    /// One that came too late.
+    pub fn late(part: &'static str, case: impl Into<String>) -> Self {
+        Self::absent(part, case, LATE)
     }
 
     /// A figure that is not repeated.

@@ -11,6 +11,7 @@ use vision::{Grid, Patches};
 use crate::attention::pairs;
 use crate::clock::{Times, measure, synced};
 use crate::jobs::{Endless, frame, ids, job, picture, plain};
+use crate::line::LATE;
 use crate::memory::Watch;
 use crate::{Bench, Error, Line};
 
@@ -71,7 +72,7 @@ pub fn prefill(bench: &mut Bench<'_>) -> Result<(), Error> {
     for count in counts {
         let case = format!("{count} × {PROMPT} tokens");
         if budget.is_over() {
-            bench.emit(Line::absent(PART, case, "the part's time was used up"))?;
+            bench.emit(Line::late(PART, case))?;
             continue;
         }
         let tokens = count * PROMPT;
@@ -113,7 +114,7 @@ pub fn decode(bench: &mut Bench<'_>) -> Result<(), Error> {
         let room = context + 2 * batch.div_ceil(16) + most_steps + 8;
         let bytes = sizes.token * (batch * room) as f64;
         let why = if budget.is_over() {
-            Some("the part's time was used up".to_owned())
+            Some(LATE.to_owned())
         } else if bytes > most_bytes {
             Some(format!("keys and values of {:.0} GB", bytes / 1e9))
         } else {

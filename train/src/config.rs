@@ -13,7 +13,7 @@ use crate::optim::{AdamWConfig, Learning};
 use crate::pass::How;
 use crate::scratch::Scratch;
 use crate::state::RunConfig;
-use crate::watch::{Evaluation, Watch};
+use crate::watch::Evaluation;
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -253,25 +253,6 @@ impl SftConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         ontology_or_more(self.data.ontology.as_deref())
-    }
-
-    /// Who evaluates the run, if it is.
-    ///
-    /// # Errors
-    /// As [`Watch::open`].
-    pub(crate) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
-        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
-            return Ok(None);
-        };
-        let template = self.training.templates[0];
-        Watch::open(
-            evaluation,
-            dev,
-            &self.data.images,
-            &self.ontology()?,
-            template,
-        )
-        .map(Some)
     }
 
     /// What of the network learns.

@@ -90,10 +90,7 @@ impl Examples<'_> {
         template: Template,
         steps: Option<usize>,
     ) -> Result<Example, Error> {
-        let fault = |reason: String| Error::Record {
-            image: record.img_id.clone(),
-            reason,
-        };
+        let fault = Error::record(record);
         let question = self.question(record, template)?;
         let mut answer = self.response(record, steps).map_err(fault)?;
         if steps.is_none() {
@@ -108,10 +105,7 @@ impl Examples<'_> {
     /// # Errors
     /// An image that cannot be read, a box outside it, control tokens in the texts.
     pub fn question(&self, record: &Record, template: Template) -> Result<Asked, Error> {
-        let fault = |reason: String| Error::Record {
-            image: record.img_id.clone(),
-            reason,
-        };
+        let fault = Error::record(record);
         let photo = read_photo(self.images, record)?;
         let bbox = object(record, &photo)?;
         let processor = &self.checkpoint.processor;
@@ -194,10 +188,7 @@ pub(crate) fn gold<'a>(ontology: &'a Ontology, record: &Record) -> Result<&'a La
 pub(crate) fn check_labels(ontology: &Ontology, records: &[Record]) -> Result<(), Error> {
     let unknown = |record: &&Record| ontology.position(&record.relation).is_none();
     match records.iter().find(unknown) {
-        Some(record) => Err(Error::Record {
-            image: record.img_id.clone(),
-            reason: no_relation(record),
-        }),
+        Some(record) => Err(Error::record(record)(no_relation(record))),
         None => Ok(()),
     }
 }
@@ -211,11 +202,8 @@ fn no_relation(record: &Record) -> String {
 /// # Errors
 /// A name that could lead out of `images`, an image that is not there or does not decode.
 pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Error> {
-    let fault = |reason: String| Error::Record {
-        image: record.img_id.clone(),
-        reason,
-    };
-    let path = record.image_in(images).map_err(fault)?;
+    let fault = Error::record(record);
+    let path = record.image_in(images).map_err(&fault)?;
     let bytes = std::fs::read(&path).map_err(Error::io(path))?;
     let photo = decode(&bytes, &Limits::default());
     Ok(photo.map_err(|error| fault(error.to_string()))?.pixels)
@@ -228,11 +216,8 @@ pub fn read_photo(images: &Path, record: &Record) -> Result<image::RgbImage, Err
 pub fn object(record: &Record, photo: &image::RgbImage) -> Result<PixelBox, Error> {
     let (width, height) = photo.dimensions();
     let region = region(record.bbox(), BoxFormat::Cxcywh, width, height);
-    let fault = |error: vision::BoxError| Error::Record {
-        image: record.img_id.clone(),
-        reason: error.to_string(),
-    };
-    Ok(region.map_err(fault)?.pixels)
+    let fault = Error::record(record);
+    Ok(region.map_err(|error| fault(error.to_string()))?.pixels)
 }
 
 #[cfg(test)]

@@ -36,6 +36,18 @@ impl Part {
         }
     }
 
+    /// The file `out` with this text, once it is finished.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn text(out: &Path, text: &str) -> Result<Self, Error> {
+        let path = beside(out);
+        File::create_new(&path).map_err(blame(out, &path))?;
+        let part = Self::new(path, out);
+        fs::write(&part.path, text).map_err(Error::io(out))?;
+        Ok(part)
+    }
+
     /// The folder `out`, once it is finished; it is empty now.
     ///
     /// # Errors

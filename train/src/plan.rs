@@ -352,16 +352,12 @@ pub fn plan(config: &SftConfig, network: &Config, assumed: &Assumed) -> Plan {
     let flops_per_step = per_step as f64 * record;
     let one_pass =
         training.gradient_accumulation_steps == 1 && (share == 1 || !training.group_by_photo);
-    let how = How {
-        bf16: training.bf16,
-        gradient_checkpointing: training.gradient_checkpointing,
-    };
     let reading = Reading::records(assumed.shape, share);
     let passes = Passes {
         workers,
         devices: assumed.devices,
         one_each: one_pass,
-        kept: kept(network, &census, assumed.shape, reading, how),
+        kept: kept(network, &census, assumed.shape, reading, training.how()),
     };
     Plan {
         memory: memory(&census, passes, Beside::default()),

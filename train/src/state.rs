@@ -12,10 +12,11 @@ use safetensors::{Dtype, SafeTensors};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::log::Sums;
 use crate::optim::{AdamW, AdamWConfig};
+use crate::part::Part;
 use crate::watch::{Best, Standing};
-use crate::{Error, provenance};
 
 /// Where a checkpoint keeps its [`State`].
 pub(crate) const STATE: &str = "trainer_state.json";
@@ -189,7 +190,7 @@ pub fn save<C: RunConfig>(
 fn write_best(run_dir: &Path, best: Best) -> Result<(), Error> {
     let path = format!("checkpoint-{}", best.step);
     let text = serde_json::to_string_pretty(&BestFile { best, path }).expect("plain data");
-    provenance::write(&run_dir.join(BEST), &text)
+    Part::text(&run_dir.join(BEST), &text)?.finish()
 }
 
 /// The newest checkpoint of a run that began with `network`, or `None` where there is none.

@@ -146,17 +146,20 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Reads the records at `data` of photos in `images`, whose labels `ontology` has to know; they are asked in the order of `template`.
+    /// Nobody where there is no `evaluation`. Reads the records at `data` of photos in `images`, whose labels `ontology` has to know; they are asked in the order of `template`.
     ///
     /// # Errors
     /// Records or photos that cannot be read, labels that are not known; a file without records.
     pub fn open(
-        evaluation: &'a Evaluation,
-        data: &Path,
+        evaluation: Option<&'a Evaluation>,
+        data: Option<&Path>,
         images: &Path,
         ontology: &Ontology,
         template: Template,
-    ) -> Result<Self, Error> {
+    ) -> Result<Option<Self>, Error> {
+        let Some((evaluation, data)) = evaluation.zip(data) else {
+            return Ok(None);
+        };
         let mut records = read_records(data)?;
         records.truncate(evaluation.eval_records.unwrap_or(usize::MAX));
         // Better known before the first step than behind many.
@@ -167,12 +170,12 @@ impl<'a> Watch<'a> {
             let reason = "data.dev has no records to evaluate on".to_owned();
             return Err(Error::config(data)(reason));
         }
-        Ok(Self {
+        Ok(Some(Self {
             evaluation,
             data: data.to_owned(),
             records,
             template,
-        })
+        }))
     }
 
     /// Whether there is an evaluation after `step` steps.

@@ -81,10 +81,7 @@ pub struct SftArgs {
     /// The run.
     #[command(flatten)]
     pub run: TrainArgs,
-    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
-    #[arg(long, env = "MORE_R1_DRY_RUN")]
-    pub dry_run: bool,
-    /// What a plan is made for.
+    /// A plan in place of it.
     #[command(flatten)]
     pub plan: PlanArgs,
 }
@@ -95,10 +92,7 @@ pub struct GrpoArgs {
     /// The run.
     #[command(flatten)]
     pub run: TrainArgs,
-    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
-    #[arg(long, env = "MORE_R1_DRY_RUN")]
-    pub dry_run: bool,
-    /// What a plan is made for.
+    /// A plan in place of it.
     #[command(flatten)]
     pub plan: PlanArgs,
     /// With `--dry-run`: easy questions; --records is the hard ones then. Without it they are counted in the configuration's file.
@@ -121,9 +115,12 @@ pub struct GrpoArgs {
     pub gbs: Option<f64>,
 }
 
-/// What `--dry-run` cannot know.
+/// `--dry-run`, and what it cannot know.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
+    /// Train nothing; print what memory and time it would take. Needs the checkpoint's config.json, no weights.
+    #[arg(long, env = "MORE_R1_DRY_RUN")]
+    pub dry_run: bool,
     /// With `--dry-run`: so many trillion operations a second the device sustains; gives the time.
     #[arg(
         long,

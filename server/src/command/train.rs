@@ -14,7 +14,7 @@ pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
     let run = &args.run;
     read_file("--config", &run.config)?;
     let config = SftConfig::read(&run.config)?;
-    if args.dry_run {
+    if args.plan.dry_run {
         return plan::sft(&config, args, json);
     }
     let summary = sft::run(&config, &devices(&run.device)?)?;
@@ -34,7 +34,7 @@ pub fn grpo(args: &GrpoArgs, json: bool) -> Result<(), Failure> {
     let run = &args.run;
     read_file("--config", &run.config)?;
     let config = GrpoConfig::read(&run.config)?;
-    if args.dry_run {
+    if args.plan.dry_run {
         return plan::grpo(&config, args, json);
     }
     let rewards = Rewards::paper(config.grpo.long_characters);

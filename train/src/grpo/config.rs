@@ -14,7 +14,7 @@ use crate::config::{Checks, ontology_or_more, read_toml};
 use crate::optim::{AdamWConfig, Learning};
 use crate::pass::How;
 use crate::state::RunConfig;
-use crate::watch::{Evaluation, Metric, Watch};
+use crate::watch::{Evaluation, Metric};
 
 /// Everything that decides what a run computes. Equal files give equal losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -270,25 +270,6 @@ impl GrpoConfig {
     /// A file that cannot be read or is no ontology.
     pub fn ontology(&self) -> Result<Ontology, Error> {
         ontology_or_more(self.data.ontology.as_deref())
-    }
-
-    /// Who evaluates the run, if it is.
-    ///
-    /// # Errors
-    /// As [`Watch::open`].
-    pub(super) fn watch(&self) -> Result<Option<Watch<'_>>, Error> {
-        let Some((evaluation, dev)) = self.evaluation.as_ref().zip(self.data.dev.as_ref()) else {
-            return Ok(None);
-        };
-        let template = self.training.template;
-        Watch::open(
-            evaluation,
-            dev,
-            &self.data.images,
-            &self.ontology()?,
-            template,
-        )
-        .map(Some)
     }
 
     /// How a pass is computed.

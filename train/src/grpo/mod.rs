@@ -40,7 +40,7 @@ use crate::example::{Asked, Examples, check_labels};
 use crate::log::{self, Completion, Log, Sampled, Sums};
 use crate::optim::{AdamW, plain};
 use crate::state::Snapshot;
-use crate::watch::Standing;
+use crate::watch::{Standing, Watch};
 use crate::workers::Workers;
 use crate::{Error, progress, provenance, state};
 
@@ -139,7 +139,8 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::resumed(last, "updates", first);
     let evaluation = config.evaluation.as_ref();
-    let watch = config.watch()?;
+    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
+    let watch = Watch::open(evaluation, dev, images, &run.ontology, training.template)?;
     let (mut reward, mut done) = (None, first);
     while done < last && !standing.exhausted(evaluation) {
         let index = done / updates;
@@ -460,12 +461,8 @@ impl Batch {
                 .iter()
                 .zip(&groups)
                 .filter(|(hard, _)| **hard == wanted);
-            let (mut sum, mut count) = (0.0, 0);
-            for (_, group) in chosen {
-                sum += group.0;
-                count += 1;
-            }
-            (count > 0).then(|| sum / f64::from(count))
+            let rewards: Vec<f64> = chosen.map(|(_, group)| group.0).collect();
+            (!rewards.is_empty()).then(|| mean_and_std(&rewards).0)
         };
         let rule = |(place, name): (usize, &str)| {
             let given = self.rewards.iter().flatten().map(|it| it[place]);
