@@ -10,8 +10,7 @@ use crate::Error;
 use crate::events::Events;
 use crate::lines::Lines;
 
-/// One line a logged step.
-/// What [`Log`] writes into the folder of a run.
+/// In the folder of a run: one line a logged step.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// One line of `metrics.jsonl` in Stage 1.

@@ -27,9 +27,7 @@ impl Part {
         out: &Path,
         lines: impl IntoIterator<Item = T>,
     ) -> Result<Self, Error> {
-        let path = beside(out);
-        File::create_new(&path).map_err(blame(out, &path))?;
-        let part = Self::new(path, out);
+        let part = Self::file(out)?;
         match write_lines(&part.path, lines) {
             Err(Error::Io { fault, .. }) => Err(Error::io(out)(fault)),
             other => other.map(|()| part),
@@ -41,11 +39,15 @@ impl Part {
     /// # Errors
     /// A file that cannot be written.
     pub fn text(out: &Path, text: &str) -> Result<Self, Error> {
-        let path = beside(out);
-        File::create_new(&path).map_err(blame(out, &path))?;
-        let part = Self::new(path, out);
+        let part = Self::file(out)?;
         fs::write(&part.path, text).map_err(Error::io(out))?;
         Ok(part)
+    }
+
+    fn file(out: &Path) -> Result<Self, Error> {
+        let path = beside(out);
+        File::create_new(&path).map_err(blame(out, &path))?;
+        Ok(Self::new(path, out))
     }
 
     /// The folder `out`, once it is finished; it is empty now.

@@ -65,13 +65,13 @@ pub fn run(config: &SftConfig, devices: &[Device]) -> Result<Summary, Error> {
     let schedule = config.schedule_steps(records.len());
     let training = &config.training;
     let last = training.max_steps.unwrap_or(schedule).min(schedule);
+    let evaluation = config.evaluation.as_ref();
+    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
+    let watch = Watch::open(evaluation, dev, images, &ontology, training.templates[0])?;
     let mut log = Log::after(&config.run_dir, first)?;
     let bar = progress::resumed(last, "steps", first);
     let groups = groups(&records, training.group_by_photo);
     let mut order = Order::new(groups, training.seed);
-    let evaluation = config.evaluation.as_ref();
-    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
-    let watch = Watch::open(evaluation, dev, images, &ontology, training.templates[0])?;
     let (mut seen, mut loss, mut done) = (Sums::default(), None, first);
     while done < last && !standing.exhausted(evaluation) {
         let step = done;

@@ -146,7 +146,8 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Nobody where there is no `evaluation`. Reads the records at `data` of photos in `images`, whose labels `ontology` has to know; they are asked in the order of `template`.
+    /// Nobody where there is no `evaluation`. Reads the records at `data` of photos in `images`, whose labels `ontology` has to know; they
+    /// are asked in the order of `template`.
     ///
     /// # Errors
     /// Records or photos that cannot be read, labels that are not known; a file without records.

@@ -517,7 +517,9 @@ impl Engine {
                     continue;
                 }
                 match kept.images.get(&picture.key) {
-                    Some(rows) => drop(known.insert(picture.key, rows)),
+                    Some(rows) => {
+                        known.insert(picture.key, rows);
+                    }
                     None => unknown.push(picture),
                 }
             }
@@ -689,6 +691,22 @@ mod tests {
         // Too long for all together is refused later, by name.
         let lane = settings.divided(100_000);
         assert_eq!((lane.lanes, lane.limits), (1, settings.limits));
+    }
+
+    #[test]
+    fn pictures_are_encoded_together_up_to_a_limit_and_a_large_one_alone() {
+        let picture = |h| {
+            let grid = ::vision::Grid { t: 1, h, w: 2 };
+            let pixels = vec![0.0; 4];
+            Picture::new(Patches { pixels, grid })
+        };
+        let pictures = [4, 2, 2, 40].map(picture); // 8, 4, 4 and 80 patches
+        let pictures: Vec<&Picture> = pictures.iter().collect();
+        assert_eq!(at_once(&pictures, 15), 2);
+        assert_eq!(at_once(&pictures, 16), 3);
+        assert_eq!(at_once(&pictures, 1000), 4);
+        assert_eq!(at_once(&pictures[3..], 16), 1);
+        assert_eq!(at_once(&pictures, 0), 1);
     }
 
     #[test]

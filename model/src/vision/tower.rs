@@ -9,6 +9,7 @@ use super::{Layout, Merger, Spans, VisionBlock};
 use crate::config::VisionConfig;
 use crate::init::Init;
 use crate::linear::{Linear, named};
+use crate::pooled::indices;
 use crate::rope::Rotation;
 
 /// The patch projection as the checkpoint names it.
@@ -32,7 +33,10 @@ pub struct VisionTower {
 /// Where the patches of a set of images stand.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    layout: Layout,
+    /// As in [`Layout`].
+    order: Vec<usize>,
+    /// As in [`Layout`].
+    restore: Tensor<1, Int>,
     /// Of every patch.
     pub rotation: Rotation,
     windows: Spans,
@@ -92,9 +96,10 @@ impl VisionTower {
         let rotation = Rotation::new(&layout.angles, half, DType::F32, &device); // the reference turns in f32
         Pass {
             rotation,
-            windows: Spans::new(layout.windows.clone(), &device),
-            frames: Spans::new(layout.frames.clone(), &device),
-            layout,
+            windows: Spans::new(&layout.windows, &device),
+            frames: Spans::new(&layout.frames, &device),
+            restore: indices(layout.restore, &device),
+            order: layout.order,
         }
     }
 
@@ -108,7 +113,7 @@ impl VisionTower {
     pub fn patches(&self, images: &[&Patches], pass: &Pass) -> Tensor<2> {
         let weight = self.patch_embed.proj.weight.val();
         let (device, dtype, width) = (weight.device(), weight.dtype(), self.config.patch_values());
-        let order = &pass.layout.order;
+        let order = &pass.order;
         let all: Vec<&[f32]> = images
             .iter()
             .flat_map(|image| image.pixels.chunks(width))
@@ -149,9 +154,6 @@ impl VisionTower {
     /// - `x`: `[p, d]`
     /// - the result: `[tokens of all images, out_hidden_size]`
     pub fn merged(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let restore: Vec<i32> = pass.layout.restore.iter().map(|&row| row as i32).collect();
-        let restore = TensorData::new(restore.clone(), [restore.len()]);
-        let restore = Tensor::<1, Int>::from_data(restore, &x.device());
-        self.merger.forward(x).select(0, restore)
+        self.merger.forward(x).select(0, pass.restore.clone())
     }
 }

@@ -130,6 +130,9 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let mut run = Run::open(config, rewards, devices)?;
     let training = &config.training;
     run.examples().check_questions(&run.records)?;
+    let evaluation = config.evaluation.as_ref();
+    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
+    let watch = Watch::open(evaluation, dev, images, &run.ontology, training.template)?;
     let (first, mut optimizer, mut standing) = run.resume()?;
     let batches = run.batches();
     let updates = config.grpo.num_iterations;
@@ -138,9 +141,6 @@ pub fn run(config: &GrpoConfig, rewards: Rewards, devices: &[Device]) -> Result<
     let mut metrics = Log::after(&config.run_dir, first)?;
     let mut completions = log::open(&config.run_dir.join("completions.jsonl"), first)?;
     let bar = progress::resumed(last, "updates", first);
-    let evaluation = config.evaluation.as_ref();
-    let (dev, images) = (config.data.dev.as_deref(), &config.data.images);
-    let watch = Watch::open(evaluation, dev, images, &run.ontology, training.template)?;
     let (mut reward, mut done) = (None, first);
     while done < last && !standing.exhausted(evaluation) {
         let index = done / updates;
