@@ -1,7 +1,9 @@
 //! `--device` as meant: what computes. A GPU is looked at by a process of its own, this binary's `probe`, because a driver may crash or never
 //! answer; what is looked at and what is wrong with it is `model::device`'s to say.
 
+use std::fs::create_dir_all;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, sleep};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{DType, Device};
 use model::device::{Card, Found, Unusable};
 
-use crate::args::DeviceName;
+use crate::args::{DeviceName, KernelArgs};
 use crate::settings::UsageError;
 
 /// How long a look may take. Eight sleeping GPUs need ten seconds and more to wake, NVRTC some for its first kernel.
@@ -18,16 +20,24 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the end of a process is waited for; one that hangs in the driver cannot even be killed.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The device of `--device`, for weights in `dtype`. Where `auto` finds no GPU, one line of the log says why.
+/// The device of `--device`, for weights in `dtype`; a GPU's kernels are kept as `kernels` says. Where `auto` finds no GPU, one line of the log
+/// says why.
 ///
 /// # Errors
-/// When a GPU was asked for that cannot be used.
-pub fn device(name: DeviceName, dtype: DType) -> Result<Device, UsageError> {
+/// When a GPU was asked for that cannot be used, or the folder for kernels cannot be made.
+pub fn device(name: DeviceName, dtype: DType, kernels: &KernelArgs) -> Result<Device, UsageError> {
+    let folder = kernels.kernel_cache.as_deref();
+    if let Some(folder) = folder.filter(|_| name != DeviceName::Cpu) {
+        let fault = |error| UsageError(format!("--kernel-cache {}: {error}", folder.display()));
+        create_dir_all(folder).map_err(fault)?;
+    }
+    let usable = |number| cuda(number, dtype, folder);
     match name {
         DeviceName::Cpu => Ok(Device::flex()),
-        DeviceName::Cuda(number) => cuda(number, dtype)
-            .map_err(|fault| UsageError(format!("--device cuda:{number}: {fault}"))),
-        DeviceName::Auto => Ok(auto(|number| cuda(number, dtype)).unwrap_or_else(|faults| {
+        DeviceName::Cuda(number) => {
+            usable(number).map_err(|fault| UsageError(format!("--device cuda:{number}: {fault}")))
+        }
+        DeviceName::Auto => Ok(auto(usable).unwrap_or_else(|faults| {
             let said = listed(&faults);
             if faults == [Unusable::Build] {
                 tracing::debug!("the CPU computes: {said}"); // no news: such a build is made for processors
@@ -43,7 +53,7 @@ pub fn device(name: DeviceName, dtype: DType) -> Result<Device, UsageError> {
 ///
 /// # Errors
 /// As [`device`], a device named twice, and `auto` among others.
-pub fn devices(names: &[DeviceName]) -> Result<Vec<Device>, UsageError> {
+pub fn devices(names: &[DeviceName], kernels: &KernelArgs) -> Result<Vec<Device>, UsageError> {
     if names.len() > 1 && names.contains(&DeviceName::Auto) {
         let reason = "--device names auto beside others; it stands alone, or name cuda:0,cuda:1";
         return Err(UsageError(reason.to_owned()));
@@ -54,7 +64,8 @@ pub fn devices(names: &[DeviceName]) -> Result<Vec<Device>, UsageError> {
             return Err(UsageError(reason.to_owned()));
         }
     }
-    names.iter().map(|&it| device(it, DType::F32)).collect()
+    let open = |&name| device(name, DType::F32, kernels);
+    names.iter().map(open).collect()
 }
 
 /// The first GPU that `usable` lets through, or what is wrong with each.
@@ -81,7 +92,7 @@ fn listed(faults: &[Unusable]) -> String {
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(number: usize, dtype: DType) -> Result<Device, Unusable> {
+fn cuda(number: usize, dtype: DType, kernels: Option<&Path>) -> Result<Device, Unusable> {
     use model::device::Step;
     let silent = |error: std::io::Error| Unusable::Silent(Step::Driver, error.to_string());
     let mut command = Command::new(std::env::current_exe().map_err(silent)?);
@@ -91,11 +102,12 @@ fn cuda(number: usize, dtype: DType) -> Result<Device, Unusable> {
         .env_remove("MORE_R1_SETTINGS"); // all that it needs is typed
     let Card { name, capability } = ask(command, number, PATIENCE)?;
     tracing::info!(name, capability = %capability, "cuda:{number} computes");
+    model::device::keep_kernels(kernels.map(Path::to_owned));
     Ok(Device::cuda(number))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_number: usize, _dtype: DType) -> Result<Device, Unusable> {
+fn cuda(_: usize, _: DType, _: Option<&Path>) -> Result<Device, Unusable> {
     Err(Unusable::Build)
 }
 
@@ -273,10 +285,29 @@ mod tests {
 
     #[test]
     fn auto_stands_alone() {
+        let devices = |names: &[DeviceName]| devices(names, &KernelArgs::default());
         let both = [DeviceName::Auto, DeviceName::Cpu];
         let fault = devices(&both).expect_err("one or the other");
         assert!(fault.to_string().contains("auto"), "{fault}");
         assert_eq!(devices(&[DeviceName::Cpu]).ok(), Some(vec![Device::flex()]));
         assert!(devices(&[DeviceName::Cpu, DeviceName::Cpu]).is_err());
+    }
+
+    #[test]
+    fn a_folder_for_kernels_is_made_or_named() {
+        let root = tempfile::tempdir().expect("a folder");
+        let kept = |folder: &Path, name| {
+            let kernel_cache = Some(folder.to_owned());
+            device(name, DType::F32, &KernelArgs { kernel_cache })
+        };
+        let folder = root.path().join("two/deep");
+        kept(&folder, DeviceName::Cpu).expect("processors keep none");
+        assert!(!folder.exists());
+        kept(&folder, DeviceName::Auto).expect("it can be made");
+        assert!(folder.is_dir());
+        let file = root.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let fault = kept(&file, DeviceName::Auto).expect_err("no folder");
+        assert!(fault.to_string().starts_with("--kernel-cache "), "{fault}");
     }
 }

@@ -140,7 +140,7 @@ impl ModelSettings {
             None => Ontology::more().clone(),
         };
         let dtype = args.dtype.into();
-        let device = device(args.device, dtype)?;
+        let device = device(args.device, dtype, &args.kernels)?;
         let options = Options {
             engine: Settings::on(&device),
             device,

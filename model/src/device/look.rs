@@ -12,6 +12,7 @@ use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, DriverError};
 use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 
+use super::cache::keep_nothing;
 use super::{Capability, Card, Found, Unusable};
 
 /// What CubeCL's kernels include (`cubecl-cpp` 0.11.3, `cuda/ty.rs` and `cuda/mma/mod.rs`) and what that includes in turn: a file of each package
@@ -39,6 +40,7 @@ pub fn look(number: usize, dtype: DType, tell: impl Fn(&Found)) {
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(|| one_line(info.payload_as_str().unwrap_or("a panic")));
     }));
+    keep_nothing();
     let steps: [&dyn Fn(&mut Found); 5] = [
         &|found| found.gpus = Some(gpus()),
         &|found| found.card = Some(card(number)),

@@ -7,8 +7,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
+mod cache;
+#[cfg(feature = "cuda")]
 mod look;
 
+#[cfg(feature = "cuda")]
+pub use cache::keep_kernels;
 #[cfg(feature = "cuda")]
 pub use look::look;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{
-    AnnotateArgs, DeviceName, DtypeName, ImportCommand, ModelArgs, SampleArgs, above_zero,
-    at_least_one,
+    AnnotateArgs, DeviceName, DtypeName, ImportCommand, KernelArgs, ModelArgs, SampleArgs,
+    above_zero, at_least_one,
 };
 
 /// `more-r1 data …`.
@@ -73,6 +73,9 @@ pub struct TrainArgs {
         value_delimiter = ','
     )]
     pub device: Vec<DeviceName>,
+    /// What a GPU keeps.
+    #[command(flatten)]
+    pub kernels: KernelArgs,
 }
 
 /// `more-r1 train sft`.

@@ -118,6 +118,9 @@ pub struct ModelArgs {
         value_name = "NAME"
     )]
     pub device: DeviceName,
+    /// What a GPU keeps.
+    #[command(flatten)]
+    pub kernels: KernelArgs,
     /// Number format of the weights in memory: f32 is exact, f16 and bf16 halve the memory.
     #[arg(long, env = "MORE_R1_DTYPE", default_value = "f32")]
     pub dtype: DtypeName,
@@ -148,6 +151,15 @@ pub struct ModelArgs {
         value_name = "N"
     )]
     pub max_answer_tokens: usize,
+}
+
+/// What a GPU keeps from one process to the next.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KernelArgs {
+    /// The folder where GPUs keep compiled kernels and the choice of the fastest, so that the next start compiles and tries nothing again; ship
+    /// or mount it with the binary. Without it `cubecl` in the user's cache.
+    #[arg(long, env = "MORE_R1_KERNEL_CACHE", value_name = "DIR")]
+    pub kernel_cache: Option<PathBuf>,
 }
 
 /// What computes: `auto`, `cpu`, `cuda`, `cuda:N`.

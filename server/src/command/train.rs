@@ -17,7 +17,7 @@ pub fn sft(args: &SftArgs, json: bool) -> Result<(), Failure> {
     if args.plan.dry_run {
         return plan::sft(&config, args, json);
     }
-    let summary = sft::run(&config, &devices(&run.device)?)?;
+    let summary = sft::run(&config, &devices(&run.device, &run.kernels)?)?;
     print(json, &summary, |summary| {
         format!(
             "{}: {} steps over {} records, {}{}",
@@ -38,7 +38,7 @@ pub fn grpo(args: &GrpoArgs, json: bool) -> Result<(), Failure> {
         return plan::grpo(&config, args, json);
     }
     let rewards = Rewards::paper(config.grpo.long_characters);
-    let summary = grpo::run(&config, rewards, &devices(&run.device)?)?;
+    let summary = grpo::run(&config, rewards, &devices(&run.device, &run.kernels)?)?;
     print(json, &summary, |summary| {
         format!(
             "{}: {} updates, {}{}",
