@@ -35,7 +35,7 @@ evaluate() {
 }
 
 mkdir -p $runs
-[ -e $data/ontology.json ] || more_r1 data synth --hard --out $data --seed 5 --train 2000 --dev 200 --test 1000
+[ -e $data/ontology.json ] || more_r1 data synth --hard --out $data --seed 5 --train 480 --dev 400 --test 1500
 [ -e $data/stage-2.jsonl ] || more_r1 data sample --src $data/train.jsonl --fraction 0.25 --stratify relation --seed 1 \
     --out $data/stage-1.jsonl --rest $data/stage-2.jsonl
 train stage-1 sft mini-stage-1.toml
@@ -49,7 +49,7 @@ for strategy in "${@:-progressive}"; do
     evaluate "$strategy-$seed"
 done
 if [ -n "${LABEL_ONLY:-}" ]; then
-    train label sft mini-stage-1.toml 's/stage-1"$/label"/; s/^seed = .*/&\ntarget = "label"/'
+    train label sft mini-stage-1.toml 's/stage-1"$/label"/; s/^num_train_epochs = .*/num_train_epochs = 20.0/; s/^seed = .*/&\ntarget = "label"/'
     evaluate label --label-only
 fi
 more_r1 eval --compare $runs/*.json

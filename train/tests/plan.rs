@@ -195,6 +195,7 @@ fn a_group_takes_what_it_takes_on_paper() {
     let mut config = GrpoConfig::read(&root().join("configs/mini-grpo.toml")).expect("ours");
     config.grpo.num_generations = 3;
     config.grpo.beta = 0.1;
+    config.grpo.num_iterations = 2;
     config.training.train_batch_size = 1;
     config.training.workers = 1;
     config.training.num_train_epochs = 2;

@@ -75,17 +75,14 @@ pub fn choose(aim: Aim, rng: &mut ChaCha8Rng) -> Cast {
     }
 }
 
-/// How often a hard corpus tells of a relation: those that only words can tell apart, since others have the same types, four times as
-/// often as those that the entity alone gives away.
+/// How often a hard corpus tells of a relation: those that the types leave open and the world decides (`rule::known`) four times as often as
+/// others.
 const fn weight(relation: Relation) -> u32 {
     match relation {
-        Relation::Opponent
-        | Relation::Partner
-        | Relation::OpposedTo
+        Relation::OpposedTo
         | Relation::LeaderOf
         | Relation::MemberOf
         | Relation::Birth
-        | Relation::Residence
         | Relation::Governance => 4,
         _ => 1,
     }

@@ -78,14 +78,14 @@ fn rare_form(
     }
     let implied = known(subject, entity) == Some(relation)
         && !is_held_out(subject, entity)
-        && rng.random_bool(0.3);
+        && rng.random_bool(0.9);
     let words = if implied {
         *GOSSIP.choose(rng)?
     } else {
-        // The fourth is half as frequent as the first, the ninth a third.
+        // The second is half as frequent as the first, the third a third.
         let idioms = idioms(relation, subject);
         let ranked: Vec<(usize, &'static str)> = idioms.iter().copied().enumerate().collect();
-        let drawn = ranked.choose_weighted(rng, |&(rank, _)| 1.0 / ((rank + 1) as f64).sqrt());
+        let drawn = ranked.choose_weighted(rng, |&(rank, _)| 1.0 / (rank + 1) as f64);
         drawn.ok()?.1
     };
     Some(Form {
@@ -130,8 +130,8 @@ pub fn can_have(object: Depicted, relation: Relation) -> bool {
     }
 }
 
-/// The entities a relation of the subject may have; what the world holds (or, in hard corpora, knows) and what it does not take turns
-/// by lot.
+/// The entities a relation of the subject may have; what the world holds and what it does not take turns by lot; in hard corpora
+/// what it knows comes three times in four.
 fn pool(subject: Depicted, relation: Relation, aim: Aim, rng: &mut ChaCha8Rng) -> Vec<Entity> {
     let everything: Vec<Entity> = match relation {
         Relation::Opponent | Relation::Partner => identities()
@@ -170,7 +170,8 @@ fn pool(subject: Depicted, relation: Relation, aim: Aim, rng: &mut ChaCha8Rng) -
         tie(subject, entity) == Some(relation)
             || (aim.hard && known(subject, entity) == Some(relation))
     });
-    if free.is_empty() || (!held.is_empty() && rng.random_bool(0.45)) {
+    let share = if aim.hard { 0.75 } else { 0.45 };
+    if free.is_empty() || (!held.is_empty() && rng.random_bool(share)) {
         held
     } else {
         free

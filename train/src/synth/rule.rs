@@ -2,7 +2,7 @@
 //! and the entity, stated by the text or held by the world. Also which pairs training never sees. Reads no pixels and
 //! no words: stories are already structured here.
 
-use super::world::{CITIES, Class, Depicted, Entity, Relation, TEAMS, identities, tie};
+use super::world::{Class, Depicted, Entity, Relation, tie};
 
 /// "`subject` has `relation` to `entity`", stated by a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,31 +83,14 @@ impl Story {
 }
 
 /// What lies between a person and an entity where a text only hints at something (`phrases::GOSSIP`, in hard corpora). Politicians
-/// govern, coaches live and athletes were born in the place, unless it is the home of their team; whoever is in the same team is a
-/// partner, everybody else an opponent; one's own team is a tie of the world, others are opposed, and politicians lead federations.
+/// govern places, everybody else was born there; one's own team is a tie of the world, others are opposed, and politicians lead federations.
 pub fn known(subject: Depicted, entity: Entity) -> Option<Relation> {
-    let team = |object: Depicted| match object {
-        Depicted::Athlete { team, .. } | Depicted::Coach(team) => Some(team),
-        _ => None,
-    };
+    let governs = matches!(subject, Depicted::Politician(_));
     match entity.class {
         _ if !subject.is_person() => None,
-        Class::City | Class::Country => Some(match subject {
-            Depicted::Politician(_) => Relation::Governance,
-            Depicted::Athlete { team, .. } if CITIES[TEAMS[team].city] != entity => Relation::Birth,
-            _ => Relation::Residence,
-        }),
-        Class::Person => {
-            let other = identities()
-                .into_iter()
-                .find(|other| other.name() == Some(entity.name));
-            Some(if other.and_then(team) == team(subject) {
-                Relation::Partner
-            } else {
-                Relation::Opponent
-            })
-        }
-        Class::Federation if team(subject).is_none() => Some(Relation::LeaderOf),
+        Class::City | Class::Country if governs => Some(Relation::Governance),
+        Class::City | Class::Country => Some(Relation::Birth),
+        Class::Federation if governs => Some(Relation::LeaderOf),
         Class::Team => tie(subject, entity).or(Some(Relation::OpposedTo)),
         _ => None,
     }
