@@ -1,5 +1,6 @@
-//! Where compiled kernels, and which of several is the fastest, are kept from one process to the next. Says where and nothing else: that code for
-//! another card, driver or version is not taken is `CubeCL`'s business, and so is a folder that is lost meanwhile, which costs compiling again.
+//! Where compiled kernels, and which of several is the fastest, are kept from one process to the next. Says where and nothing else: `CubeCL` files
+//! code under architecture, its own version and the binary's build, and compiles again where the folder is lost. After a change to an
+//! older driver the folder has to be emptied: PTX may be newer than that takes.
 
 use std::path::PathBuf;
 
