@@ -66,7 +66,7 @@ pub fn say(
     })
 }
 
-/// Words of a hard corpus, for nine statements in ten: gossip for some that the world knows, else an idiom.
+/// Words of a hard corpus, for nine statements in ten: gossip for most that the world knows, else an idiom.
 fn rare_form(
     subject: Depicted,
     relation: Relation,

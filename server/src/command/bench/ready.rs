@@ -104,6 +104,9 @@ fn started(
     if let Some(adapter) = &args.model.adapter {
         command.arg("--adapter").arg(adapter);
     }
+    if let Some(folder) = &args.model.kernels.kernel_cache {
+        command.arg("--kernel-cache").arg(folder);
+    }
     let service = command.spawn().context("cannot start the service")?;
     let mut service = Service(service);
     loop {
